@@ -1,0 +1,5 @@
+// Declarations only: see context.h.
+#pragma once
+namespace gloo {
+class Algorithm;
+}

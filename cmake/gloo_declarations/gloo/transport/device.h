@@ -1,0 +1,6 @@
+// Declarations only: see context.h.
+#pragma once
+namespace gloo::transport {
+class Device;
+class UnboundBuffer;
+}  // namespace gloo::transport

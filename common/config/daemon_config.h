@@ -1,0 +1,45 @@
+// coordinator.yaml and worker.yaml. Flags of the programs override the file; every default lives here.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace pixelrec::config {
+
+struct CoordinatorConfig {
+  std::string listen = "127.0.0.1:7070";          // gRPC; port 0: any free one
+  std::string metrics_listen = "127.0.0.1:9464";  // plaintext HTTP /metrics
+  std::filesystem::path state_dir = "/var/lib/pixelrec/coordinator";
+  // Spec paths must lie under one of these; empty: anywhere (loopback only).
+  std::vector<std::filesystem::path> roots;
+  bool insecure = false;  // plaintext on an address that isn't loopback
+  std::chrono::milliseconds lease{2000};
+  std::chrono::milliseconds beat_interval{500};
+  std::chrono::milliseconds start_timeout{120000};  // STARTING -> RUNNING
+  std::chrono::seconds orphan_grace{600};
+  std::chrono::seconds stop_grace{30};  // StopTraining -> SIGKILL
+};
+
+struct WorkerConfig {
+  std::string coordinator = "127.0.0.1:7070";
+  std::string worker_id;          // default: <hostname>-<device>
+  std::string advertise_address = "127.0.0.1";
+  std::string metrics_listen = "127.0.0.1:9465";
+  std::filesystem::path work_dir = "/var/lib/pixelrec/worker";         // logs of the ranks
+  std::filesystem::path dataset_cache_dir = "/var/cache/pixelrec/datasets";
+  std::filesystem::path trainer;  // default: pixelrec-trainer beside this program
+  std::string device = "cpu";     // "cpu" or "cuda:N"
+  int threads = 0;                // compute threads of a trainer; 0: all of the host
+  std::vector<std::filesystem::path> roots;
+};
+
+// NOT_FOUND: no file. INVALID_ARGUMENT: "FILE:LINE:COLUMN: ..." as for job.yaml.
+absl::StatusOr<CoordinatorConfig> LoadCoordinatorConfig(const std::filesystem::path& file);
+absl::StatusOr<WorkerConfig> LoadWorkerConfig(const std::filesystem::path& file);
+
+}  // namespace pixelrec::config
