@@ -1,0 +1,72 @@
+# The front door. `make help` lists the targets; each one installs what it needs first (Debian 12; root or sudo), and a second run skips it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 60
+
+# Tests that read the repository or need every program belong to the release run only.
+SANITIZER_CTEST := --label-exclude 'structure|deploy' --parallel $(JOBS)
+# ThreadSanitizer of GCC 12 can't live with a kernel's widest address randomisation; where it can't be switched off, run it as it is.
+FIXED_ADDRESSES := $(shell setarch -R true 2>/dev/null && echo setarch -R)
+
+.PHONY: help
+help:  ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: quickstart
+quickstart: build  ## train a recommender on MovieTweetings from nothing, on this machine
+	scripts/quickstart.sh
+
+.PHONY: build
+build: packages libtorch  ## the four programs in build/bin/
+	@cmake --preset release --log-level=WARNING
+	cmake --build --preset release --parallel $(JOBS)
+
+.PHONY: packages libtorch
+packages:
+	@scripts/install_packages.sh build
+libtorch: packages
+	@scripts/fetch_libtorch.sh
+
+.PHONY: test
+test: test-packages build test-release test-asan test-tsan check-protos  ## everything: release tests, sanitizers, repository checks
+
+.PHONY: test-packages test-release test-asan test-tsan check-protos
+test-packages:
+	@scripts/install_packages.sh build test
+test-release: build test-packages  ## the release preset's tests, repository checks among them
+	ctest --preset release --parallel $(JOBS)
+test-asan: test-packages  ## AddressSanitizer and UBSan on what is not LibTorch
+	@cmake --preset asan --log-level=WARNING
+	cmake --build --preset asan --parallel $(JOBS)
+	ctest --preset asan $(SANITIZER_CTEST)
+test-tsan: test-packages  ## ThreadSanitizer on what is not LibTorch
+	@$(FIXED_ADDRESSES) cmake --preset tsan --log-level=WARNING
+	$(FIXED_ADDRESSES) cmake --build --preset tsan --parallel $(JOBS)
+	$(FIXED_ADDRESSES) ctest --preset tsan $(SANITIZER_CTEST)
+check-protos:
+	scripts/check_protos.sh
+
+.PHONY: fuzz
+fuzz:  ## every libFuzzer target for FUZZ_SECONDS (60)
+	@scripts/install_packages.sh build fuzz
+	@cmake --preset fuzz --log-level=WARNING
+	cmake --build --preset fuzz --parallel $(JOBS)
+	scripts/run_fuzzers.sh build/fuzz $(FUZZ_SECONDS)
+
+.PHONY: fidelity
+fidelity: build  ## compare exports with Python's transformers (5 GB environment, cached)
+	scripts/fidelity.sh
+
+.PHONY: bench
+bench: build  ## the benchmarks of tests/bench
+	scripts/bench.sh
+
+.PHONY: format
+format:  ## clang-format every C++ file
+	scripts/check_format.sh --fix
+
+.PHONY: clean
+clean:  ## remove build/ (the download cache stays)
+	rm -rf build
