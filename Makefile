@@ -59,10 +59,6 @@ fuzz:  ## every libFuzzer target for FUZZ_SECONDS (60)
 fidelity: build  ## compare exports with Python's transformers (5 GB environment, cached)
 	scripts/fidelity.sh
 
-.PHONY: bench
-bench: build  ## the benchmarks of tests/bench
-	scripts/bench.sh
-
 .PHONY: format
 format:  ## clang-format every C++ file
 	scripts/check_format.sh --fix
