@@ -12,14 +12,16 @@
 
 namespace pixelrec::storage {
 
-// temp file, fsync, rename, fsync of the folder. RESOURCE_EXHAUSTED: no space. PERMISSION_DENIED, NOT_FOUND, INTERNAL: as errno says.
+// temp file, fsync, rename, fsync of the folder. RESOURCE_EXHAUSTED: no space. PERMISSION_DENIED, NOT_FOUND, INTERNAL: as errno
+// says.
 absl::Status WriteFileAtomically(const std::filesystem::path& path, absl::string_view content);
 
 // fsync of one written file or of a directory's entries.
 absl::Status SyncPath(const std::filesystem::path& path);
 
-// Renames directory `from` to `to` and syncs both parents. An existing `to` is exchanged (RENAME_EXCHANGE) and then removed, so that at
-// no instant is there nothing under `to`. Idempotent: OK if `from` is gone and `to` exists.
+// Renames directory `from` to `to` and syncs both parents. An existing `to` is exchanged (RENAME_EXCHANGE) and then removed, so
+// that at no instant is there nothing under `to`. Idempotent, also after a crash at any point of an earlier call: OK if `from` is
+// gone and `to` exists.
 absl::Status PublishDirectory(const std::filesystem::path& from, const std::filesystem::path& to);
 
 absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path);
