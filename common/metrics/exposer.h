@@ -18,6 +18,10 @@ class Exposer {
   // Serves /metrics on `address` ("127.0.0.1:0": any free port). UNAVAILABLE: the address is in use or can't be bound.
   static absl::StatusOr<std::unique_ptr<Exposer>> Start(const std::string& address);
 
+  ~Exposer();
+  Exposer(const Exposer&) = delete;
+  Exposer& operator=(const Exposer&) = delete;
+
   prometheus::Registry& registry() { return *registry_; }
   // host:port really bound.
   const std::string& address() const { return address_; }
