@@ -12,10 +12,6 @@ function(_pixelrec_common target)
   target_link_libraries(${target} PRIVATE pixelrec_options)
   if(ARG_TORCH)
     target_link_libraries(${target} PUBLIC pixelrec::torch)
-    # A file with LibTorch headers takes 10-20 s without this.
-    if(TARGET pixelrec_torch_pch)
-      target_precompile_headers(${target} REUSE_FROM pixelrec_torch_pch)
-    endif()
   endif()
 endfunction()
 

@@ -1,0 +1,93 @@
+// Invariances of the packed decoder: packing, activation checkpointing and the shortened last layer change no number.
+#include "worker/model/decoder.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/worker/model/random_decoder.h"
+
+namespace pixelrec::model {
+namespace {
+
+struct Fixture {
+  DecoderDescription description = SmallDescription(4, 2, 6);
+  DecoderWeights weights;
+  Segments segments = MakeSegments({5, 1, 17, 9});
+  RotaryTable rotary;
+  at::Tensor x;
+
+  explicit Fixture(at::ScalarType dtype = at::kFloat) {
+    at::manual_seed(7);
+    weights = RandomWeights(description, dtype);
+    rotary = MakeRotaryTable(description, 32, at::kCPU);
+    x = RandomWeight({segments.tokens(), description.hidden_size}, 1, dtype);
+  }
+
+  std::vector<at::Tensor> Inputs() const {
+    std::vector<at::Tensor> inputs = Parameters(weights);
+    inputs.push_back(x);
+    return inputs;
+  }
+
+  OutputAndGradients Run(Rows rows, bool checkpointing) const {
+    return Differentiate([&](const auto&) { return DecoderForward(description, weights, x, segments, rotary, rows, checkpointing); },
+                         Inputs());
+  }
+};
+
+TEST(Decoder, PackedEqualsOneByOne) {
+  const Fixture f;
+  const at::Tensor packed = DecoderForward(f.description, f.weights, f.x, f.segments, f.rotary, Rows::kAll, false);
+  for (int64_t s = 0; s < f.segments.count(); ++s) {
+    const at::Tensor alone = DecoderForward(f.description, f.weights, f.x.narrow(0, f.segments.begin(s), f.segments.length(s)),
+                                            MakeSegments({f.segments.length(s)}), f.rotary, Rows::kAll, false);
+    EXPECT_LT(RelativeError(packed.narrow(0, f.segments.begin(s), f.segments.length(s)), alone), 1e-5) << "segment " << s;
+  }
+}
+
+TEST(Decoder, CheckpointingChangesNothing) {
+  const Fixture f;
+  for (const Rows rows : {Rows::kAll, Rows::kLastOfSegment}) {
+    const OutputAndGradients plain = f.Run(rows, false), checkpointed = f.Run(rows, true);
+    EXPECT_TRUE(at::equal(plain.output, checkpointed.output));
+    for (size_t i = 0; i < plain.gradients.size(); ++i) EXPECT_TRUE(at::equal(plain.gradients[i], checkpointed.gradients[i])) << i;
+  }
+}
+
+TEST(Decoder, LastRowsEqualTheLastRowsOfAll) {
+  const Fixture f;
+  const at::Tensor ends = at::tensor({4, 5, 22, 31}, at::kLong);
+  const OutputAndGradients all = Differentiate(
+      [&](const auto&) {
+        return DecoderForward(f.description, f.weights, f.x, f.segments, f.rotary, Rows::kAll, false).index_select(0, ends);
+      },
+      f.Inputs());
+  const OutputAndGradients last = f.Run(Rows::kLastOfSegment, false);
+  EXPECT_LT(RelativeError(last.output, all.output), 1e-5);
+  for (size_t i = 0; i < all.gradients.size(); ++i) EXPECT_LT(RelativeError(last.gradients[i], all.gradients[i]), 1e-5) << i;
+}
+
+// The plain autograd composition in fp64 is the oracle of the fused fp32 layer.
+TEST(Decoder, FusedEqualsComposition) {
+  const Fixture single(at::kFloat), twice(at::kDouble);
+  for (const Rows rows : {Rows::kAll, Rows::kLastOfSegment}) {
+    const OutputAndGradients got = single.Run(rows, false), expected = twice.Run(rows, false);
+    EXPECT_LT(RelativeError(got.output, expected.output), 1e-5);
+    for (size_t i = 0; i < got.gradients.size(); ++i) EXPECT_LT(RelativeError(got.gradients[i], expected.gradients[i]), 2e-5) << i;
+  }
+}
+
+// A later token never reaches an earlier position, nor another segment (rules M2, Q1).
+TEST(Decoder, NothingLeaksBackwardsOrAcross) {
+  const Fixture f;
+  const at::Tensor before = DecoderForward(f.description, f.weights, f.x, f.segments, f.rotary, Rows::kAll, false);
+  at::Tensor changed = f.x.detach().clone();
+  changed[10] += 5.0;  // position 4 of segment 2 (rows 6..22)
+  const at::Tensor difference =
+      (DecoderForward(f.description, f.weights, changed, f.segments, f.rotary, Rows::kAll, false) - before).abs().amax(1);
+  for (int64_t row = 0; row < f.segments.tokens(); ++row) {
+    EXPECT_EQ(difference[row].item<float>() > 0, row >= 10 && row <= 22) << "row " << row;
+  }
+}
+
+}  // namespace
+}  // namespace pixelrec::model

@@ -1,0 +1,347 @@
+#include "worker/model/cpu_kernels.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "worker/model/cpu_vector.h"
+
+namespace pixelrec::model::cpu {
+namespace {
+
+PIXELREC_INLINE float Dot(const float* a, const float* b, int64_t n) {
+  Vec sum = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    Vec x, y;
+    Load(x, a + i);
+    Load(y, b + i);
+    sum += x * y;
+  }
+  float total = Sum(sum);
+  for (; i < n; ++i) total += a[i] * b[i];
+  return total;
+}
+
+}  // namespace
+
+PIXELREC_MULTIVERSION
+void RmsNormForward(const float* x, const float* weight, float eps, int64_t rows, int64_t hidden, float* y, float* rstd) {
+  for (int64_t t = 0; t < rows; ++t, x += hidden, y += hidden) {
+    const float r = 1.0F / std::sqrt(Dot(x, x, hidden) / static_cast<float>(hidden) + eps);
+    rstd[t] = r;
+    for (int64_t h = 0; h < hidden; ++h) y[h] = weight[h] * (x[h] * r);
+  }
+}
+
+PIXELREC_MULTIVERSION
+void RmsNormBackward(const float* dy, const float* x, const float* weight, const float* rstd, int64_t rows, int64_t hidden, float* dx,
+                     float* dweight) {
+  for (int64_t t = 0; t < rows; ++t, dy += hidden, x += hidden, dx += hidden) {
+    const float r = rstd[t];
+    float projection = 0;
+#pragma GCC ivdep
+    for (int64_t h = 0; h < hidden; ++h) {
+      dx[h] = dy[h] * weight[h];
+      dweight[h] += dy[h] * x[h] * r;
+    }
+    projection = Dot(dx, x, hidden) * r * r * r / static_cast<float>(hidden);
+#pragma GCC ivdep
+    for (int64_t h = 0; h < hidden; ++h) dx[h] = dx[h] * r - projection * x[h];
+  }
+}
+
+namespace {
+
+// Loads up to 16 floats; the missing lanes are 0.
+PIXELREC_INLINE void LoadPartial(Vec& v, const float* p, int64_t n) {
+  if (n >= kLanes) return Load(v, p);
+  float lanes[kLanes] = {};
+  std::memcpy(lanes, p, static_cast<size_t>(n) * sizeof(float));
+  Load(v, lanes);
+}
+PIXELREC_INLINE void StorePartial(float* p, const Vec& v, int64_t n) {
+  if (n >= kLanes) return Store(p, v);
+  float lanes[kLanes];
+  Store(lanes, v);
+  std::memcpy(p, lanes, static_cast<size_t>(n) * sizeof(float));
+}
+PIXELREC_INLINE void Sigmoid(Vec& x) {
+  x = -x;
+  Exp(x);
+  x = 1.0F / (1.0F + x);
+}
+
+}  // namespace
+
+PIXELREC_MULTIVERSION
+void SwiGluForward(const float* gate_up, int64_t rows, int64_t intermediate, float* y) {
+  for (int64_t t = 0; t < rows; ++t, gate_up += 2 * intermediate, y += intermediate) {
+    for (int64_t i = 0; i < intermediate; i += kLanes) {
+      const int64_t n = intermediate - i;
+      Vec gate, up, sigmoid;
+      LoadPartial(gate, gate_up + i, n);
+      LoadPartial(up, gate_up + intermediate + i, n);
+      sigmoid = gate;
+      Sigmoid(sigmoid);
+      StorePartial(y + i, gate * sigmoid * up, n);
+    }
+  }
+}
+
+PIXELREC_MULTIVERSION
+void SwiGluBackward(const float* dy, const float* gate_up, int64_t rows, int64_t intermediate, float* dgate_up) {
+  for (int64_t t = 0; t < rows; ++t, dy += intermediate, gate_up += 2 * intermediate, dgate_up += 2 * intermediate) {
+    for (int64_t i = 0; i < intermediate; i += kLanes) {
+      const int64_t n = intermediate - i;
+      Vec gate, up, d, sigmoid;
+      LoadPartial(gate, gate_up + i, n);
+      LoadPartial(up, gate_up + intermediate + i, n);
+      LoadPartial(d, dy + i, n);
+      sigmoid = gate;
+      Sigmoid(sigmoid);
+      const Vec silu = gate * sigmoid;
+      StorePartial(dgate_up + i, d * up * (sigmoid + silu * (1.0F - sigmoid)), n);
+      StorePartial(dgate_up + intermediate + i, d * silu, n);
+    }
+  }
+}
+
+// Attention. A tile is 16 queries of one head, one per lane: softmax then needs no sums across lanes, and every product is a
+// broadcast of a key's or value's element times a vector of queries, whatever the head_dim.
+namespace {
+
+struct Scratch {
+  std::vector<float> keys;       // [length, D], rotated, of one kv head
+  std::vector<float> tile;       // [D, 16] queries of the tile, rotated and scaled
+  std::vector<float> tile_out;   // [D, 16]
+  std::vector<float> weights;    // [length, 16]
+  std::vector<float> dweights;   // [length, 16]
+  std::vector<float> dkeys;      // [length, D]
+  std::vector<float> dvalues;    // [length, D]
+};
+
+Scratch& ThreadScratch(int64_t length, int64_t dim) {
+  thread_local Scratch scratch;
+  const auto grow = [](std::vector<float>& v, int64_t n) {
+    if (v.size() < static_cast<size_t>(n)) v.resize(static_cast<size_t>(n));
+  };
+  grow(scratch.keys, length * dim);
+  grow(scratch.tile, dim * kLanes);
+  grow(scratch.tile_out, dim * kLanes);
+  grow(scratch.weights, length * kLanes);
+  grow(scratch.dweights, length * kLanes);
+  grow(scratch.dkeys, length * dim);
+  grow(scratch.dvalues, length * dim);
+  return scratch;
+}
+
+// Half-split rotation of one head row (rule M5): (a, b) -> (a cos - b sin, b cos + a sin); sign -1 undoes it.
+PIXELREC_INLINE void Rotate(const float* in, const float* cos, const float* sin, float sign, int64_t dim, float* out) {
+  const int64_t half = dim / 2;
+#pragma GCC ivdep
+  for (int64_t d = 0; d < half; ++d) {
+    const float a = in[d], b = in[half + d], s = sign * sin[d];
+    out[d] = a * cos[d] - b * s;
+    out[half + d] = b * cos[d] + a * s;
+  }
+}
+
+PIXELREC_INLINE void RotateKeys(const AttentionShape& shape, const float* k, float* keys) {
+  const int64_t half = shape.head_dim / 2;
+  for (int64_t j = 0; j < shape.length; ++j) {
+    Rotate(k + j * shape.kv_stride, shape.cos + j * half, shape.sin + j * half, 1, shape.head_dim, keys + j * shape.head_dim);
+  }
+}
+
+// Queries `first` .. of one head into lanes: tile[d][lane] = scale * rotated q. Lanes past the last query repeat it.
+PIXELREC_INLINE void LoadQueryTile(const AttentionShape& shape, const float* q, int64_t first, int64_t last, float* tile) {
+  const int64_t dim = shape.head_dim, half = dim / 2;
+  for (int64_t lane = 0; lane < kLanes; ++lane) {
+    const int64_t i = std::min(first + lane, last);
+    const float* row = q + (i - shape.first_query) * shape.q_stride;
+    const float* cos = shape.cos + i * half;
+    const float* sin = shape.sin + i * half;
+    for (int64_t d = 0; d < half; ++d) {
+      const float a = row[d], b = row[half + d];
+      tile[d * kLanes + lane] = (a * cos[d] - b * sin[d]) * shape.scale;
+      tile[(half + d) * kLanes + lane] = (b * cos[d] + a * sin[d]) * shape.scale;
+    }
+  }
+}
+
+// score[lane] = key . tile[.][lane]
+PIXELREC_INLINE void Score(Vec& score, const float* key, const float* tile, int64_t dim) {
+  Vec even = {}, odd = {};
+  for (int64_t d = 0; d < dim; d += 2) {  // two chains hide the latency of the multiply-add
+    Vec q;
+    Load(q, tile + d * kLanes);
+    even += q * key[d];
+    Load(q, tile + (d + 1) * kLanes);
+    odd += q * key[d + 1];
+  }
+  score = even + odd;
+}
+
+// Lane l holds query first + l; keys after it are hidden.
+PIXELREC_INLINE void LaneIndex(IntVec& index) {
+  for (int32_t lane = 0; lane < kLanes; ++lane) index[lane] = lane;
+}
+
+}  // namespace
+
+PIXELREC_MULTIVERSION
+void AttentionForward(const AttentionShape& shape, const float* q, const float* k, const float* v, float* out, float* lse,
+                      int64_t lse_stride) {
+  const int64_t dim = shape.head_dim, group = shape.query_heads / shape.kv_heads;
+  Scratch& s = ThreadScratch(shape.length, dim);
+  IntVec lane_index;
+  LaneIndex(lane_index);
+  for (int64_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
+    RotateKeys(shape, k + kv_head * dim, s.keys.data());
+    const float* values = v + kv_head * dim;
+    for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+      for (int64_t first = shape.first_query; first < shape.length; first += kLanes) {
+        const int64_t last = std::min(first + kLanes, shape.length) - 1;
+        LoadQueryTile(shape, q + head * dim, first, last, s.tile.data());
+        Vec peak = Vec{} - 3.0e38F;
+        for (int64_t j = 0; j <= last; ++j) {
+          Vec score;
+          Score(score, s.keys.data() + j * dim, s.tile.data(), dim);
+          if (j > first) score = (lane_index >= static_cast<int32_t>(j - first)) ? score : Vec{} - 3.0e38F;
+          Max(peak, score);
+          Store(s.weights.data() + j * kLanes, score);
+        }
+        Vec total = {};
+        for (int64_t d = 0; d < dim; ++d) Store(s.tile_out.data() + d * kLanes, Vec{});
+        for (int64_t j = 0; j <= last; ++j) {
+          Vec weight;
+          Load(weight, s.weights.data() + j * kLanes);
+          weight -= peak;
+          Exp(weight);
+          total += weight;
+          const float* value = values + j * shape.kv_stride;
+          for (int64_t d = 0; d < dim; ++d) {
+            Vec sum;
+            Load(sum, s.tile_out.data() + d * kLanes);
+            sum += weight * value[d];
+            Store(s.tile_out.data() + d * kLanes, sum);
+          }
+        }
+        float totals[kLanes], peaks[kLanes];
+        Store(totals, total);
+        Store(peaks, peak);
+        for (int64_t lane = 0; lane <= last - first; ++lane) {
+          const int64_t row = first + lane - shape.first_query;
+          float* o = out + row * shape.out_stride + head * dim;
+          const float inverse = 1.0F / totals[lane];
+          for (int64_t d = 0; d < dim; ++d) o[d] = s.tile_out[static_cast<size_t>(d * kLanes + lane)] * inverse;
+          lse[head * lse_stride + row] = peaks[lane] + std::log(totals[lane]);
+        }
+      }
+    }
+  }
+}
+
+namespace {
+
+// What one tile of 16 queries adds to the gradients of its own queries (written) and of the keys and values it sees (added to).
+PIXELREC_INLINE void BackwardTile(const AttentionShape& shape, Scratch& s, const float* q, const float* values, const float* out,
+                                  const float* dout, const float* lse, int64_t first, int64_t last, const IntVec& lane_index, float* dq) {
+  const int64_t dim = shape.head_dim, half = dim / 2;
+  LoadQueryTile(shape, q, first, last, s.tile.data());
+  float dout_tile_delta[kLanes] = {}, row_lse[kLanes] = {};
+  float* dout_tile = s.tile_out.data();  // [D, 16]
+  for (int64_t lane = 0; lane < kLanes; ++lane) {
+    const int64_t row = std::min(first + lane, last) - shape.first_query;
+    const float* g = dout + row * shape.out_stride;
+    const float* o = out + row * shape.out_stride;
+    // Lanes past the last query carry no gradient.
+    const float keep = first + lane <= last ? 1.0F : 0.0F;
+    for (int64_t d = 0; d < dim; ++d) {
+      dout_tile[d * kLanes + lane] = keep * g[d];
+      dout_tile_delta[lane] += keep * g[d] * o[d];
+    }
+    row_lse[lane] = lse[row];
+  }
+  Vec delta, log_total;
+  Load(delta, dout_tile_delta);
+  Load(log_total, row_lse);
+  for (int64_t j = 0; j <= last; ++j) {
+    Vec weight, dweight;
+    Score(weight, s.keys.data() + j * dim, s.tile.data(), dim);
+    weight -= log_total;
+    Exp(weight);
+    if (j > first) weight = (lane_index >= static_cast<int32_t>(j - first)) ? weight : Vec{};
+    Score(dweight, values + j * shape.kv_stride, dout_tile, dim);
+    Store(s.weights.data() + j * kLanes, weight);
+    Store(s.dweights.data() + j * kLanes, weight * (dweight - delta));
+  }
+  // Keys and values: row j of the gradient is a sum over queries of contiguous rows, so the head dimension is the vector here.
+  const int64_t queries = last - first + 1;
+  for (int64_t lane = 0; lane < queries; ++lane) {
+    const int64_t i = first + lane;
+    const float* g = dout + (i - shape.first_query) * shape.out_stride;
+    float query[512];
+    for (int64_t d = 0; d < dim; ++d) query[d] = s.tile[static_cast<size_t>(d * kLanes + lane)];
+    for (int64_t j = 0; j <= i; ++j) {
+      const float w = s.weights[static_cast<size_t>(j * kLanes + lane)], dw = s.dweights[static_cast<size_t>(j * kLanes + lane)];
+      float* dkey = s.dkeys.data() + j * dim;
+      float* dvalue = s.dvalues.data() + j * dim;
+#pragma GCC ivdep
+      for (int64_t d = 0; d < dim; ++d) {
+        dkey[d] += dw * query[d];
+        dvalue[d] += w * g[d];
+      }
+    }
+  }
+  // Queries: lanes again.
+  float dtile[512 * kLanes];
+  for (int64_t d = 0; d < dim; ++d) Store(dtile + d * kLanes, Vec{});
+  for (int64_t j = 0; j <= last; ++j) {
+    Vec dweight;
+    Load(dweight, s.dweights.data() + j * kLanes);
+    const float* key = s.keys.data() + j * dim;
+    for (int64_t d = 0; d < dim; ++d) {
+      Vec sum;
+      Load(sum, dtile + d * kLanes);
+      sum += dweight * key[d];
+      Store(dtile + d * kLanes, sum);
+    }
+  }
+  for (int64_t lane = 0; lane < queries; ++lane) {
+    const int64_t i = first + lane;
+    float rotated[512];
+    for (int64_t d = 0; d < dim; ++d) rotated[d] = dtile[d * kLanes + lane] * shape.scale;
+    Rotate(rotated, shape.cos + i * half, shape.sin + i * half, -1, dim, dq + (i - shape.first_query) * shape.q_stride);
+  }
+}
+
+}  // namespace
+
+PIXELREC_MULTIVERSION
+void AttentionBackward(const AttentionShape& shape, const float* q, const float* k, const float* v, const float* out, const float* dout,
+                       const float* lse, int64_t lse_stride, float* dq, float* dk, float* dv) {
+  const int64_t dim = shape.head_dim, half = dim / 2, group = shape.query_heads / shape.kv_heads;
+  Scratch& s = ThreadScratch(shape.length, dim);
+  IntVec lane_index;
+  LaneIndex(lane_index);
+  for (int64_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
+    RotateKeys(shape, k + kv_head * dim, s.keys.data());
+    std::fill_n(s.dkeys.begin(), shape.length * dim, 0.0F);
+    std::fill_n(s.dvalues.begin(), shape.length * dim, 0.0F);
+    for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+      for (int64_t first = shape.first_query; first < shape.length; first += kLanes) {
+        const int64_t last = std::min(first + kLanes, shape.length) - 1;
+        BackwardTile(shape, s, q + head * dim, v + kv_head * dim, out + head * dim, dout + head * dim, lse + head * lse_stride, first, last,
+                     lane_index, dq + head * dim);
+      }
+    }
+    for (int64_t j = 0; j < shape.length; ++j) {
+      Rotate(s.dkeys.data() + j * dim, shape.cos + j * half, shape.sin + j * half, -1, dim, dk + j * shape.kv_stride + kv_head * dim);
+      std::copy_n(s.dvalues.data() + j * dim, dim, dv + j * shape.kv_stride + kv_head * dim);
+    }
+  }
+}
+
+}  // namespace pixelrec::model::cpu

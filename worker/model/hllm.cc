@@ -1,0 +1,61 @@
+#include "worker/model/hllm.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+
+#include <limits>
+#include <utility>
+
+namespace pixelrec::model {
+
+void PackedItems::Append(std::span<const uint32_t> item_tokens) {
+  token_ids.insert(token_ids.end(), item_tokens.begin(), item_tokens.end());
+  token_ids.push_back(0);
+  segments.Append(static_cast<int64_t>(item_tokens.size()) + 1);
+}
+
+Hllm::Hllm(const Options& options, HllmWeights weights)
+    : options_(options),
+      weights_(std::move(weights)),
+      item_rotary_(MakeRotaryTable(options.item_llm, options.max_text_length + 1, weights_.item_emb_tokens.device())),
+      user_rotary_(MakeRotaryTable(options.user_llm, options.max_seq_length, weights_.item_emb_tokens.device())) {}
+
+at::Tensor Hllm::EncodeItems(const PackedItems& items) const {
+  const at::Device device = weights_.item_emb_tokens.device();
+  const int64_t hidden = options_.item_llm.hidden_size;
+  if (items.segments.count() == 0) return at::zeros({0, hidden}, weights_.item_emb_tokens.options());
+  std::vector<int64_t> ends;
+  ends.reserve(static_cast<size_t>(items.segments.count()));
+  for (int64_t s = 0; s < items.segments.count(); ++s) ends.push_back(items.segments.begin(s) + items.segments.length(s) - 1);
+  const at::Tensor tokens = at::embedding(weights_.item_llm.embed_tokens, at::tensor(items.token_ids, at::kLong).to(device));
+  // Rule M2: the embedding token's row is overwritten, so what id 0 stood for there never matters.
+  const at::Tensor x = tokens.index_copy(0, at::tensor(ends, at::kLong).to(device),
+                                         weights_.item_emb_tokens.view({1, hidden}).expand({items.segments.count(), hidden}));
+  return DecoderForward(options_.item_llm, weights_.item_llm, x, items.segments, item_rotary_, Rows::kLastOfSegment,
+                        options_.gradient_checkpointing);
+}
+
+at::Tensor Hllm::EncodeUsers(const at::Tensor& history_TH, const Segments& segments, Rows rows) const {
+  if (segments.count() == 0) return at::zeros({0, options_.user_llm.hidden_size}, history_TH.options());
+  return DecoderForward(options_.user_llm, weights_.user_llm, history_TH, segments, user_rotary_, rows, options_.gradient_checkpointing);
+}
+
+NceLoss ComputeNceLoss(const at::Tensor& user_RH, const at::Tensor& target_RH, const at::Tensor& negatives_KH,
+                       const at::Tensor& logit_scale, double threshold) {
+  const auto normalized = [](const at::Tensor& t) {
+    const at::Tensor fp32 = t.to(at::kFloat);
+    return fp32 / fp32.norm(2, {-1}, true);
+  };
+  const at::Tensor o = normalized(user_RH), p = normalized(target_RH), n = normalized(negatives_KH);
+  const at::Tensor positive = (o * p).sum(-1, true);
+  const at::Tensor same_as_target = p.detach().mm(n.detach().t()) > threshold;
+  const at::Tensor negative = o.mm(n.t()).masked_fill(same_as_target, std::numeric_limits<float>::lowest());
+  const at::Tensor logits = at::cat({positive, negative}, 1) * logit_scale.exp();
+  return {.sum = -at::log_softmax(logits, 1).select(1, 0).sum(), .logits = logits};
+}
+
+}  // namespace pixelrec::model

@@ -1,0 +1,74 @@
+// HLLM: an item LLM that turns item texts into embeddings, a user LLM that reads a history of them (rules M1-M4), and the NCE loss.
+// Mathematics only: no files, no ranks.
+//
+// Threads: one thread at a time. Shape letters: T tokens, H hidden, R rows (valid pairs), K negatives.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "worker/model/decoder.h"
+
+namespace pixelrec::model {
+
+inline constexpr double kInitialLogitScale = 2.6592600369327783;  // ln(1 / 0.07), rule N1
+inline constexpr double kMaxLogitScale = 4.605170185988092;       // ln 100
+inline constexpr double kNceThreshold = 0.99;                     // rule N4
+
+struct HllmWeights {
+  DecoderWeights item_llm;
+  DecoderWeights user_llm;
+  at::Tensor item_emb_tokens;  // [1, 1, H]
+  at::Tensor logit_scale;      // []
+};
+
+// Token ids of several items, packed; an item's embedding token follows its last id (rules X5, X7).
+struct PackedItems {
+  Segments segments;             // lengths include the embedding token
+  std::vector<int64_t> token_ids;  // [T], 0 where an embedding token stands
+
+  void Append(std::span<const uint32_t> item_tokens);
+};
+
+class Hllm {
+ public:
+  struct Options {
+    DecoderDescription item_llm;
+    DecoderDescription user_llm;
+    int64_t max_text_length = 256;  // longest item, without the embedding token
+    int64_t max_seq_length = 11;    // longest history + 1
+    bool gradient_checkpointing = true;
+  };
+
+  Hllm(const Options& options, HllmWeights weights);
+
+  // -> [items, H]: hidden state after the last norm at each embedding token (rule M3). Not normalised.
+  at::Tensor EncodeItems(const PackedItems& items) const;
+
+  // Packed histories of item embeddings -> output of every position (rule M4), or of each history's last one. Not normalised.
+  at::Tensor EncodeUsers(const at::Tensor& history_TH, const Segments& segments, Rows rows) const;
+
+  const HllmWeights& weights() const { return weights_; }
+  const Options& options() const { return options_; }
+
+ private:
+  Options options_;
+  HllmWeights weights_;
+  RotaryTable item_rotary_;
+  RotaryTable user_rotary_;
+};
+
+struct NceLoss {
+  at::Tensor sum;         // [] fp32, over this rank's rows, divided by nothing
+  at::Tensor logits;      // [R, 1 + K] after scale; filtered ones are the lowest float
+};
+
+// Rules N1-N4, W4: fp32 cosine logits, false negatives filtered, cross entropy with label 0. user_RH, target_RH, negatives_KH: not
+// normalised. The gradient flows into all three and into logit_scale (rule N7).
+NceLoss ComputeNceLoss(const at::Tensor& user_RH, const at::Tensor& target_RH, const at::Tensor& negatives_KH,
+                       const at::Tensor& logit_scale, double threshold = kNceThreshold);
+
+}  // namespace pixelrec::model
