@@ -1,0 +1,40 @@
+// The weights of a Hugging Face model directory: one model.safetensors, or shards named by model.safetensors.index.json; mapped,
+// checked against the configuration, not copied.
+//
+// Threads: immutable once opened.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "worker/checkpoint/decoder_config.h"
+#include "worker/checkpoint/safetensors.h"
+
+namespace pixelrec::checkpoint {
+
+struct ModelWeights {
+  // Exactly DecoderTensors(config), by name without the optional "model." prefix; F32, F16 or BF16, as stored.
+  std::map<std::string, TensorInfo> tensors;
+  // The untrained output head where the directory has one: kept for export only (rule M6).
+  std::optional<TensorInfo> lm_head;
+  // Tensors that belong to no part of the decoder (other heads, old rotary tables): not used; say so to the user.
+  std::vector<std::string> ignored;
+  // What the pointers above lie in.
+  std::vector<std::unique_ptr<SafetensorsFile>> files;
+};
+
+// Opens and checks <model_dir>. NOT_FOUND: no weights, and what is there instead; INVALID_ARGUMENT: a missing or unexpected
+// tensor, a wrong shape, an unsupported dtype, an index that disagrees with its shards: "FILE: tensor NAME: expected ..., got
+// ...". DATA_LOSS: a truncated file.
+absl::StatusOr<ModelWeights> OpenModelWeights(const std::filesystem::path& model_dir, const DecoderConfig& config);
+
+// model.safetensors.index.json -> tensor name -> file name (plain names ending in .safetensors). Exposed for fuzzing.
+absl::StatusOr<std::map<std::string, std::string>> ParseShardIndex(absl::string_view json, absl::string_view file_name);
+
+}  // namespace pixelrec::checkpoint
