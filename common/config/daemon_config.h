@@ -27,10 +27,10 @@ struct CoordinatorConfig {
 
 struct WorkerConfig {
   std::string coordinator = "127.0.0.1:7070";
-  std::string worker_id;          // default: <hostname>-<device>
+  std::string worker_id;  // default: <hostname>-<device>
   std::string advertise_address = "127.0.0.1";
   std::string metrics_listen = "127.0.0.1:9465";
-  std::filesystem::path work_dir = "/var/lib/pixelrec/worker";         // logs of the ranks
+  std::filesystem::path work_dir = "/var/lib/pixelrec/worker";  // logs of the ranks
   std::filesystem::path dataset_cache_dir = "/var/cache/pixelrec/datasets";
   std::filesystem::path trainer;  // default: pixelrec-trainer beside this program
   std::string device = "cpu";     // "cpu" or "cuda:N"

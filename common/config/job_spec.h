@@ -17,18 +17,20 @@ namespace pixelrec::config {
 // Parses one job.yaml. `file` names the source in errors; relative paths in it are resolved against `base_dir` (absolute).
 // `overrides` are "spec.train.learning_rate=1e-3" assignments (pixelrecctl submit --set), applied before validation.
 // The result has every default applied and has passed ValidateJobSpec.
-// INVALID_ARGUMENT: "FILE:LINE:COLUMN: what is wrong; how to mend it" (duplicate or unknown key, cycle, depth, wrong type, range).
+// INVALID_ARGUMENT: "FILE:LINE:COLUMN: what is wrong; how to mend it" (duplicate or unknown key, cycle, depth, wrong type,
+// range).
 absl::StatusOr<v1::JobSpec> ParseJobYaml(absl::string_view yaml, absl::string_view file, absl::string_view base_dir,
                                          const std::vector<std::string>& overrides = {});
 
-// Gives every absent field its default (common/config/defaults.h). Idempotent.
+// Gives every absent field its default (the table in common/config/job_fields.cc). Idempotent.
 void ApplyDefaults(v1::JobSpec& spec);
 
 // Ranges, required fields, contradictions, and everything asked for that this version doesn't do.
 // INVALID_ARGUMENT: "spec.train.learning_rate: must be > 0 (got -1)".
 absl::Status ValidateJobSpec(const v1::JobSpec& spec);
 
-// Users per optimiser step (rule W10): global_batch_size, else per_device_train_batch_size x workers x gradient_accumulation_steps.
+// Users per optimiser step (rule W10): global_batch_size, else per_device_train_batch_size x workers x
+// gradient_accumulation_steps.
 int64_t GlobalBatchSize(const v1::JobSpec& spec);
 
 }  // namespace pixelrec::config

@@ -1,0 +1,154 @@
+#include "common/config/daemon_config.h"
+
+#include <functional>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/config/field_reader.h"
+#include "common/config/yaml_tree.h"
+#include "common/storage/atomic_file.h"
+
+namespace pixelrec::config {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+namespace fs = std::filesystem;
+
+// A key of a daemon's file and where its value goes.
+template <typename Config>
+struct Key {
+  Field field;
+  std::function<void(Config&, const json&, const fs::path& folder)> store;
+};
+
+template <typename Config>
+Key<Config> TextKey(std::string path, std::string Config::*member, std::string doc) {
+  return {MakeField(FieldType::kString, std::move(path), nullptr, std::move(doc)).NonEmpty(),
+          [member](Config& config, const json& value, const fs::path&) { config.*member = value.get<std::string>(); }};
+}
+
+template <typename Config>
+Key<Config> AddressKey(std::string path, std::string Config::*member, std::string doc) {
+  Key<Config> key = TextKey(std::move(path), member, std::move(doc));
+  key.field = std::move(key.field).Matching(R"((\[[0-9a-fA-F:.]+\]|[^:\s/]+):[0-9]{1,5})", "must be host:port");
+  return key;
+}
+
+template <typename Config>
+Key<Config> PathKey(std::string path, fs::path Config::*member, std::string doc) {
+  return {MakeField(FieldType::kPath, std::move(path), nullptr, std::move(doc)),
+          [member](Config& config, const json& value, const fs::path& folder) {
+            config.*member = (folder / value.get<std::string>()).lexically_normal();
+          }};
+}
+
+template <typename Config>
+Key<Config> PathsKey(std::string path, std::vector<fs::path> Config::*member, std::string doc) {
+  return {MakeField(FieldType::kPathList, std::move(path), nullptr, std::move(doc)),
+          [member](Config& config, const json& value, const fs::path& folder) {
+            (config.*member).clear();
+            for (const json& element : value)
+              (config.*member).push_back((folder / element.get<std::string>()).lexically_normal());
+          }};
+}
+
+template <typename Config, typename Duration>
+Key<Config> DurationKey(std::string path, Duration Config::*member, std::string doc) {
+  // A lease of hours is a mistake of units, not a wish.
+  constexpr int64_t kLongest = 24 * 3600 * 1000;
+  return {MakeField(FieldType::kDuration, std::move(path), nullptr, std::move(doc)).AtLeast(1).AtMost(kLongest),
+          [member](Config& config, const json& value, const fs::path&) {
+            config.*member = std::chrono::duration_cast<Duration>(milliseconds(value.get<int64_t>()));
+          }};
+}
+
+std::vector<Key<CoordinatorConfig>> CoordinatorKeys() {
+  using C = CoordinatorConfig;
+  std::vector<Key<C>> keys = {
+      AddressKey<C>("listen", &C::listen, "gRPC address; port 0: any free one."),
+      AddressKey<C>("metrics_listen", &C::metrics_listen, "HTTP address of /metrics."),
+      PathKey<C>("state_dir", &C::state_dir, "Holds the journal."),
+      PathsKey<C>("roots", &C::roots, "Paths in a job must lie under one of these; empty: anywhere."),
+      DurationKey<C>("lease", &C::lease, "A worker that is silent for this long is lost."),
+      DurationKey<C>("beat_interval", &C::beat_interval, "Time between two beats of a worker."),
+      DurationKey<C>("start_timeout", &C::start_timeout, "Time a gang may take from STARTING to RUNNING."),
+      DurationKey<C>("orphan_grace", &C::orphan_grace, "A gang that can't reach the coordinator steps on for this long."),
+      DurationKey<C>("stop_grace", &C::stop_grace, "Time from a request to stop to SIGKILL."),
+  };
+  keys.push_back({MakeField(FieldType::kBoolean, "insecure", nullptr, "Plaintext on an address that isn't loopback."),
+                  [](C& config, const json& value, const fs::path&) { config.insecure = value.get<bool>(); }});
+  return keys;
+}
+
+std::vector<Key<WorkerConfig>> WorkerKeys() {
+  using C = WorkerConfig;
+  std::vector<Key<C>> keys = {
+      AddressKey<C>("coordinator", &C::coordinator, "The coordinator's gRPC address."),
+      TextKey<C>("worker_id", &C::worker_id, "Default: host name and device."),
+      TextKey<C>("advertise_address", &C::advertise_address, "Where other ranks reach this worker's trainers."),
+      AddressKey<C>("metrics_listen", &C::metrics_listen, "HTTP address of /metrics."),
+      PathKey<C>("work_dir", &C::work_dir, "Logs of the ranks."),
+      PathKey<C>("dataset_cache_dir", &C::dataset_cache_dir, "Prepared datasets."),
+      PathKey<C>("trainer", &C::trainer, "Default: pixelrec-trainer beside this program."),
+      TextKey<C>("device", &C::device, "cpu, or cuda:N."),
+      PathsKey<C>("roots", &C::roots, "Paths in a job must lie under one of these; empty: anywhere."),
+  };
+  for (Key<C>& key : keys) {
+    if (key.field.path == "worker_id") {
+      key.field = std::move(key.field).Matching("[A-Za-z0-9._:-]{1,63}",
+                                                "must be 1-63 characters of A-Z, a-z, 0-9, '.', '_', ':' and '-'");
+    }
+    if (key.field.path == "device") {
+      key.field = std::move(key.field)
+                      .Matching("cpu|cuda:[0-9]{1,3}", "must be cpu or cuda:N")
+                      .OnlyNow({"cpu"}, "this build has no CUDA");
+    }
+  }
+  keys.push_back({MakeField(FieldType::kInteger, "threads", nullptr, "Compute threads of a trainer; 0: all of the host.")
+                      .AtLeast(0)
+                      .AtMost(4096),
+                  [](C& config, const json& value, const fs::path&) { config.threads = value.get<int>(); }});
+  return keys;
+}
+
+template <typename Config>
+absl::StatusOr<Config> Load(const fs::path& file, const std::vector<Key<Config>>& keys, absl::string_view what) {
+  absl::StatusOr<std::string> text = storage::ReadFile(file);
+  if (!text.ok()) return text.status();
+  absl::StatusOr<YamlTree> tree = YamlTree::Parse(*text, file.string());
+  if (!tree.ok()) return tree.status();
+  Config config;
+  // A file of comments only asks for the defaults.
+  if (tree->root().kind == YamlNode::Kind::kNull) return config;
+  std::vector<Field> fields;
+  for (const Key<Config>& key : keys) fields.push_back(key.field);
+  absl::StatusOr<FieldValues> read = ReadFields(*tree, fields, what);
+  if (!read.ok()) return read.status();
+  const fs::path folder = fs::absolute(file).parent_path();
+  for (const Key<Config>& key : keys) {
+    if (const auto value = read->values.find(key.field.path); value != read->values.end())
+      key.store(config, value->second, folder);
+  }
+  if constexpr (std::is_same_v<Config, CoordinatorConfig>) {
+    if (config.lease < 2 * config.beat_interval) {
+      return absl::InvalidArgumentError(absl::StrCat(read->PlaceOf(read->values.contains("lease") ? "lease" : "beat_interval"),
+                                                     ": lease: must be at least twice beat_interval (got ", config.lease.count(),
+                                                     " ms and ", config.beat_interval.count(), " ms)"));
+    }
+  }
+  return config;
+}
+
+}  // namespace
+
+absl::StatusOr<CoordinatorConfig> LoadCoordinatorConfig(const fs::path& file) {
+  return Load(file, CoordinatorKeys(), "a coordinator's configuration");
+}
+
+absl::StatusOr<WorkerConfig> LoadWorkerConfig(const fs::path& file) {
+  return Load(file, WorkerKeys(), "a worker's configuration");
+}
+
+}  // namespace pixelrec::config

@@ -1,0 +1,115 @@
+#include "common/config/job_validation.h"
+
+#include <cmath>
+#include <filesystem>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "common/config/field.h"
+#include "common/config/job_fields.h"
+#include "common/config/job_spec.h"
+#include "common/config/spec_access.h"
+#include "common/config/utf8.h"
+
+namespace pixelrec::config {
+namespace {
+
+using nlohmann::json;
+
+std::optional<SpecProblem> Problem(std::string path, std::string message) {
+  return SpecProblem{std::move(path), std::move(message)};
+}
+
+// A message built by another client can hold what YAML can't spell.
+std::string RefusalOfWireValue(const Field& field, const json& value) {
+  if (value.is_number_float() && !std::isfinite(value.get<double>()))
+    return absl::StrCat("must be finite (got ", value.get<double>(), ")");
+  if (field.type == FieldType::kEnum && !value.is_string()) return absl::StrCat("has the unknown value ", DisplayValue(value));
+  if (value.is_string() && !FirstInvalidUtf8(value.get_ref<const std::string&>()).ok) return "is not valid text";
+  return RefusalOf(field, value);
+}
+
+std::optional<SpecProblem> FindFieldProblem(const v1::JobSpec& spec, const Field& field) {
+  const json value = GetField(spec, field);
+  if (value.is_null()) {
+    if (field.required) return Problem(field.path, absl::StrCat("is required: ", field.doc));
+    return std::nullopt;
+  }
+  if (std::string refusal = RefusalOfWireValue(field, value); !refusal.empty()) return Problem(field.path, refusal);
+  if (field.type == FieldType::kPath && !std::filesystem::path(value.get<std::string>()).is_absolute()) {
+    return Problem(field.path, absl::StrCat("must be absolute once submitted (got ", DisplayValue(value), ")"));
+  }
+  return std::nullopt;
+}
+
+std::optional<SpecProblem> FindDistributedProblem(const v1::DistributedSpec& distributed) {
+  const int32_t workers = distributed.workers();
+  const int32_t low = distributed.min_workers();
+  const int32_t high = distributed.max_workers();
+  if (low > high) {
+    return Problem("spec.distributed.min_workers", absl::StrCat("must not exceed max_workers (got ", low, " > ", high, ")"));
+  }
+  if (workers < low || workers > high) {
+    return Problem("spec.distributed.workers",
+                   absl::StrCat("must lie between min_workers ", low, " and max_workers ", high, " (got ", workers, ")"));
+  }
+  return std::nullopt;
+}
+
+// Rule W10: with a global batch given, the number of micro-steps follows.
+std::optional<SpecProblem> FindBatchProblem(const v1::JobSpec& spec) {
+  const v1::TrainSpec& train = spec.train();
+  const int64_t micro = int64_t{train.per_device_train_batch_size()} * spec.distributed().workers();
+  constexpr int64_t kLargest = int64_t{1} << 24;
+  const int64_t global = GlobalBatchSize(spec);
+  if (global > kLargest) {
+    return Problem("spec.train.per_device_train_batch_size",
+                   absl::StrCat("gives ", global, " users per optimiser step; at most ", kLargest));
+  }
+  const int64_t steps = (global + micro - 1) / micro;
+  if (train.has_global_batch_size() && train.gradient_accumulation_steps() != steps) {
+    return Problem("spec.train.gradient_accumulation_steps",
+                   absl::StrCat("contradicts global_batch_size: ", global, " users in micro-steps of ",
+                                train.per_device_train_batch_size(), " x ", spec.distributed().workers(), " workers are ", steps,
+                                " micro-steps, not ", train.gradient_accumulation_steps(), "; leave one of the two out"));
+  }
+  return std::nullopt;
+}
+
+std::optional<SpecProblem> FindListProblem(const v1::JobSpec& spec) {
+  std::set<std::string> keys;
+  for (const std::string& key : spec.data().text_keys()) {
+    if (key.empty()) return Problem("spec.data.text_keys", "has an empty name");
+    if (!keys.insert(key).second) return Problem("spec.data.text_keys", absl::StrCat("names \"", key, "\" twice"));
+  }
+  int32_t last = 0;
+  for (const int32_t k : spec.evaluation().k()) {
+    if (k <= last) return Problem("spec.evaluation.k", absl::StrCat("must ascend (", k, " after ", last, ")"));
+    last = k;
+  }
+  for (const auto& [key, value] : spec.labels()) {
+    if (key.empty() || key.size() > 63 || value.size() > 255) {
+      return Problem("metadata.labels", "keys have 1-63 bytes, values at most 255");
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<SpecProblem> FindProblem(const v1::JobSpec& spec) {
+  for (const Field& field : JobFields()) {
+    if (auto problem = FindFieldProblem(spec, field)) return problem;
+  }
+  if (auto problem = FindDistributedProblem(spec.distributed())) return problem;
+  if (auto problem = FindBatchProblem(spec)) return problem;
+  return FindListProblem(spec);
+}
+
+absl::Status ValidateJobSpec(const v1::JobSpec& spec) {
+  const std::optional<SpecProblem> problem = FindProblem(spec);
+  if (!problem) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(problem->path, ": ", problem->message));
+}
+
+}  // namespace pixelrec::config
