@@ -6,8 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/config/field_reader.h"
+#include "common/config/text_file.h"
 #include "common/config/yaml_tree.h"
-#include "common/storage/atomic_file.h"
 
 namespace pixelrec::config {
 namespace {
@@ -115,7 +115,7 @@ std::vector<Key<WorkerConfig>> WorkerKeys() {
 
 template <typename Config>
 absl::StatusOr<Config> Load(const fs::path& file, const std::vector<Key<Config>>& keys, absl::string_view what) {
-  absl::StatusOr<std::string> text = storage::ReadFile(file);
+  absl::StatusOr<std::string> text = ReadTextFile(file);
   if (!text.ok()) return text.status();
   absl::StatusOr<YamlTree> tree = YamlTree::Parse(*text, file.string());
   if (!tree.ok()) return tree.status();

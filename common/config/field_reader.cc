@@ -212,19 +212,21 @@ std::string NearestKeyHint(const std::vector<Field>& fields, const std::string& 
   for (const Field& field : fields) {
     if (LeafKey(field.path) == key) return absl::StrCat("did you mean \"", field.path, "\"?");
   }
+  // A slip of one or two letters beside the right keys; elsewhere only a clear likeness counts.
+  const std::vector<std::string> siblings = KeysIn(fields, parent);
   std::string best;
   size_t best_distance = std::numeric_limits<size_t>::max();
-  const auto consider = [&](const std::string& candidate, const std::string& shown) {
+  const auto consider = [&](const std::string& candidate, const std::string& shown, size_t allowed) {
     const size_t distance = EditDistance(key, candidate);
-    if (distance < best_distance) {
+    if (distance <= allowed && distance < best_distance) {
       best_distance = distance;
       best = shown;
     }
   };
-  const std::vector<std::string> siblings = KeysIn(fields, parent);
-  for (const std::string& sibling : siblings) consider(sibling, sibling);
-  for (const Field& field : fields) consider(LeafKey(field.path), field.path);
-  if (best_distance <= std::max<size_t>(2, key.size() / 3)) return absl::StrCat("did you mean \"", best, "\"?");
+  const size_t third = key.size() / 3;
+  for (const std::string& sibling : siblings) consider(sibling, sibling, key.size() < 4 ? 1 : std::max<size_t>(2, third));
+  for (const Field& field : fields) consider(LeafKey(field.path), field.path, third);
+  if (!best.empty()) return absl::StrCat("did you mean \"", best, "\"?");
   return absl::StrCat("keys here: ", absl::StrJoin(siblings, ", "));
 }
 

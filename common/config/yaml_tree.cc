@@ -1,5 +1,6 @@
 #include "common/config/yaml_tree.h"
 
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <unordered_map>
@@ -20,6 +21,23 @@ namespace {
 struct Refusal : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+// The first tab that indents a line up to `last_line` (from 0): the likely reason of an error that names something else.
+std::optional<YAML::Mark> IndentingTab(absl::string_view text, int last_line) {
+  int line = 0;
+  for (const absl::string_view content : absl::StrSplit(text, '\n')) {
+    if (line > last_line) break;
+    const size_t indent = content.find_first_not_of(' ');
+    if (indent != absl::string_view::npos && content[indent] == '\t') {
+      YAML::Mark mark;
+      mark.line = line;
+      mark.column = static_cast<int>(indent);
+      return mark;
+    }
+    ++line;
+  }
+  return std::nullopt;
+}
 
 }  // namespace
 
@@ -147,6 +165,9 @@ absl::StatusOr<int> YamlTree::ParseInto(absl::string_view text, absl::string_vie
   } catch (const Refusal& refusal) {
     return absl::InvalidArgumentError(refusal.what());
   } catch (const YAML::Exception& error) {
+    if (const std::optional<YAML::Mark> tab = IndentingTab(text, error.mark.line)) {
+      return refuse(builder.Where(*tab), "indented with a tab; YAML wants spaces");
+    }
     return refuse(error.mark.is_null() ? start : builder.Where(error.mark), error.msg);
   }
   if (builder.root() < 0) {

@@ -1,0 +1,227 @@
+// What a good job.yaml becomes, and what the coordinator refuses of a message that no job.yaml could have made.
+#include "common/config/job_spec.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <string>
+
+#include "google/protobuf/util/message_differencer.h"
+
+namespace pixelrec::config {
+namespace {
+
+constexpr char kMinimal[] =
+    "metadata: {name: demo}\n"
+    "spec:\n"
+    "  data: {interaction_data: data/i.csv, text_data: /abs/t.csv}\n"
+    "  model: {item_model_dir: ../m, user_model_dir: m}\n"
+    "  output_dir: out/./demo\n";
+
+v1::JobSpec Parse(const std::string& yaml, const std::vector<std::string>& overrides = {}) {
+  const auto spec = ParseJobYaml(yaml, "job.yaml", "/base/dir", overrides);
+  EXPECT_TRUE(spec.ok()) << spec.status();
+  return spec.ok() ? *spec : v1::JobSpec();
+}
+
+// The table at the top of hllm.md, and the rest of control-plane.md.
+TEST(JobSpec, HasEveryDefault) {
+  const v1::JobSpec spec = Parse(kMinimal);
+  EXPECT_EQ(spec.kind(), "TrainingJob");
+  EXPECT_EQ(spec.name(), "demo");
+  const v1::DataSpec& data = spec.data();
+  EXPECT_EQ(data.text_keys_size(), 2);
+  EXPECT_EQ(data.text_keys(0), "title");
+  EXPECT_EQ(data.text_keys(1), "description");
+  EXPECT_EQ(data.item_prompt(), "Compress the following sentence into embedding: ");
+  EXPECT_EQ(data.max_seq_length(), 11);
+  EXPECT_EQ(data.max_text_length(), 256);
+  EXPECT_FALSE(data.has_item_data());
+  EXPECT_FALSE(data.cold_items());
+  EXPECT_TRUE(data.data_split());
+  EXPECT_EQ(spec.model().item_emb_token_n(), 1);
+  EXPECT_TRUE(spec.model().gradient_checkpointing());
+  EXPECT_FALSE(spec.model().has_init_from());
+  const v1::TrainSpec& train = spec.train();
+  EXPECT_EQ(train.per_device_train_batch_size(), 4);
+  EXPECT_FALSE(train.has_global_batch_size());
+  EXPECT_EQ(train.gradient_accumulation_steps(), 1);
+  EXPECT_EQ(train.num_train_epochs(), 5);
+  EXPECT_DOUBLE_EQ(train.learning_rate(), 1e-4);
+  EXPECT_EQ(train.optimizer(), "adamw");
+  EXPECT_EQ(train.lr_scheduler_type(), "cosine");
+  EXPECT_DOUBLE_EQ(train.warmup_ratio(), 0.1);
+  EXPECT_DOUBLE_EQ(train.weight_decay(), 0.01);
+  EXPECT_DOUBLE_EQ(train.max_grad_norm(), 1.0);
+  EXPECT_FALSE(train.has_num_negatives());
+  EXPECT_TRUE(train.bf16());
+  EXPECT_EQ(train.seed(), 42u);
+  EXPECT_EQ(train.dataloader_num_workers(), 2);
+  EXPECT_EQ(train.logging_steps(), 10);
+  EXPECT_EQ(train.max_nonfinite_steps(), 5);
+  EXPECT_FALSE(train.has_early_stopping());
+  EXPECT_FALSE(train.profile());
+  EXPECT_EQ(spec.distributed().workers(), 1);
+  EXPECT_EQ(spec.distributed().min_workers(), 1);
+  EXPECT_EQ(spec.distributed().max_workers(), 1);
+  EXPECT_EQ(spec.distributed().backend(), v1::BACKEND_AUTO);
+  EXPECT_EQ(spec.distributed().zero_stage(), 0);
+  EXPECT_EQ(spec.evaluation().every_epochs(), 1);
+  EXPECT_EQ(spec.evaluation().k_size(), 4);
+  EXPECT_EQ(spec.evaluation().k(3), 200);
+  EXPECT_EQ(spec.checkpoint().every_steps(), 500);
+  EXPECT_EQ(spec.checkpoint().every_seconds(), 600);
+  EXPECT_EQ(spec.checkpoint().keep(), 2);
+  EXPECT_EQ(spec.numerics(), v1::NUMERICS_EXACT);
+  EXPECT_EQ(spec.scheduling().priority(), 50);
+  EXPECT_EQ(spec.scheduling().max_restarts().user(), 0);
+  EXPECT_EQ(spec.scheduling().max_restarts().infrastructure(), 20);
+  EXPECT_EQ(spec.scheduling().max_restarts().preemption(), -1);
+  EXPECT_EQ(spec.output_policy(), v1::OUTPUT_POLICY_NEW);
+  EXPECT_EQ(GlobalBatchSize(spec), 4);
+}
+
+TEST(JobSpec, ResolvesPathsAgainstTheFilesFolder) {
+  const v1::JobSpec spec = Parse(kMinimal);
+  EXPECT_EQ(spec.data().interaction_data(), "/base/dir/data/i.csv");
+  EXPECT_EQ(spec.data().text_data(), "/abs/t.csv");
+  EXPECT_EQ(spec.model().item_model_dir(), "/base/m");
+  EXPECT_EQ(spec.output_dir(), "/base/dir/out/demo");
+}
+
+TEST(JobSpec, ReadsEveryKindOfValue) {
+  const v1::JobSpec spec =
+      Parse(std::string(kMinimal) +
+            "  output_policy: replace\n"
+            "  train: {num_negatives: 512, bf16: false, seed: 18446744073709551615, learning_rate: 2e-3, weight_decay: 0}\n"
+            "  evaluation: {k: [1, 5]}\n"
+            "  distributed: {workers: 2, max_workers: 4, backend: gloo}\n"
+            "  scheduling: {max_restarts: {infrastructure: -1}}\n");
+  EXPECT_EQ(spec.output_policy(), v1::OUTPUT_POLICY_REPLACE);
+  EXPECT_EQ(spec.train().num_negatives(), 512);
+  EXPECT_FALSE(spec.train().bf16());
+  EXPECT_EQ(spec.train().seed(), std::numeric_limits<uint64_t>::max());
+  EXPECT_DOUBLE_EQ(spec.train().learning_rate(), 2e-3);
+  EXPECT_EQ(spec.train().weight_decay(), 0);
+  EXPECT_EQ(spec.evaluation().k_size(), 2);
+  EXPECT_EQ(spec.distributed().min_workers(), 2);
+  EXPECT_EQ(spec.distributed().max_workers(), 4);
+  EXPECT_EQ(spec.distributed().backend(), v1::BACKEND_GLOO);
+  EXPECT_EQ(spec.scheduling().max_restarts().infrastructure(), -1);
+}
+
+TEST(JobSpec, TextKeysMayBeOneWord) {
+  const v1::JobSpec spec = Parse(kMinimal, {"data.text_keys=title, tag"});
+  ASSERT_EQ(spec.data().text_keys_size(), 2);
+  EXPECT_EQ(spec.data().text_keys(1), "tag");
+}
+
+TEST(JobSpec, NullMeansAbsent) {
+  const v1::JobSpec spec =
+      Parse(std::string(kMinimal) + "  train: {num_negatives: null, global_batch_size: ~, early_stopping: null}\n" +
+            "  distributed: {deepspeed_config: null}\n");
+  EXPECT_FALSE(spec.train().has_num_negatives());
+  EXPECT_FALSE(spec.train().has_global_batch_size());
+  EXPECT_FALSE(spec.distributed().has_deepspeed_config());
+}
+
+TEST(JobSpec, AnEmptyPromptStaysEmpty) {
+  const v1::JobSpec spec = Parse(kMinimal, {"data.item_prompt=\"\""});
+  EXPECT_TRUE(spec.data().has_item_prompt());
+  EXPECT_EQ(spec.data().item_prompt(), "");
+}
+
+TEST(JobSpec, OverridesReplaceAndAdd) {
+  const v1::JobSpec spec = Parse(kMinimal, {"spec.train.learning_rate=1e-3", "metadata.labels.team=recs",
+                                            "spec.output_dir=elsewhere", "train.learning_rate=2e-3"});
+  EXPECT_DOUBLE_EQ(spec.train().learning_rate(), 2e-3);
+  EXPECT_EQ(spec.labels().at("team"), "recs");
+  EXPECT_EQ(spec.output_dir(), "/base/dir/elsewhere");
+}
+
+TEST(JobSpec, AnAnchorMayBeReused) {
+  const v1::JobSpec spec = Parse(
+      "metadata: {name: demo}\nspec:\n  data: {interaction_data: i, text_data: t}\n"
+      "  model: {item_model_dir: &dir models/llm, user_model_dir: *dir}\n  output_dir: o\n");
+  EXPECT_EQ(spec.model().item_model_dir(), spec.model().user_model_dir());
+}
+
+TEST(JobSpec, ByteOrderMarkAndWindowsLineEndsAreFine) {
+  std::string yaml = "\xEF\xBB\xBF";
+  for (const char c : std::string(kMinimal)) yaml += c == '\n' ? std::string("\r\n") : std::string(1, c);
+  EXPECT_EQ(Parse(yaml).name(), "demo");
+}
+
+TEST(JobSpec, GlobalBatchDecidesTheMicroSteps) {
+  v1::JobSpec spec =
+      Parse(kMinimal, {"train.global_batch_size=30", "train.per_device_train_batch_size=4", "distributed.workers=2"});
+  EXPECT_EQ(GlobalBatchSize(spec), 30);
+  EXPECT_EQ(spec.train().gradient_accumulation_steps(), 4);
+  spec = Parse(kMinimal, {"train.gradient_accumulation_steps=3", "distributed.workers=2"});
+  EXPECT_EQ(GlobalBatchSize(spec), 24);
+}
+
+TEST(JobSpec, MinWorkersAloneIsTheNumberOfWorkers) {
+  const v1::JobSpec spec = Parse(kMinimal, {"distributed.min_workers=3"});
+  EXPECT_EQ(spec.distributed().workers(), 3);
+  EXPECT_EQ(spec.distributed().max_workers(), 3);
+}
+
+TEST(JobSpec, DefaultsAreIdempotent) {
+  v1::JobSpec spec = Parse(kMinimal, {"train.global_batch_size=32"});
+  const v1::JobSpec once = spec;
+  ApplyDefaults(spec);
+  EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(once, spec));
+  EXPECT_TRUE(ValidateJobSpec(spec).ok());
+}
+
+// A client in any language may send the four things that are required and nothing else.
+TEST(JobSpec, DefaultsMakeAMinimalMessageValid) {
+  v1::JobSpec spec;
+  spec.set_name("demo");
+  spec.mutable_data()->set_interaction_data("/i");
+  spec.mutable_data()->set_text_data("/t");
+  spec.mutable_model()->set_item_model_dir("/m");
+  spec.mutable_model()->set_user_model_dir("/m");
+  spec.set_output_dir("/o");
+  ApplyDefaults(spec);
+  EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
+}
+
+TEST(JobSpec, NamesTheFieldOfABadMessage) {
+  const v1::JobSpec good = Parse(kMinimal);
+  const auto error = [&](const auto& change) {
+    v1::JobSpec spec = good;
+    change(spec);
+    return std::string(ValidateJobSpec(spec).message());
+  };
+  EXPECT_EQ(error([](v1::JobSpec& s) { s.mutable_train()->set_learning_rate(-1); }),
+            "spec.train.learning_rate: must be > 0 (got -1)");
+  EXPECT_EQ(error([](v1::JobSpec& s) { s.mutable_train()->set_learning_rate(std::numeric_limits<double>::quiet_NaN()); }),
+            "spec.train.learning_rate: must be finite (got nan)");
+  EXPECT_EQ(error([](v1::JobSpec& s) { s.mutable_train()->set_per_device_train_batch_size(0); }),
+            "spec.train.per_device_train_batch_size: must be between 1 and 2147483647 (got 0)");
+  EXPECT_EQ(error([](v1::JobSpec& s) { s.set_output_dir("relative"); }),
+            "spec.output_dir: must be absolute once submitted (got \"relative\")");
+  EXPECT_EQ(error([](v1::JobSpec& s) { s.set_output_dir(std::string("/a\0b", 4)); }), "spec.output_dir: is not valid text");
+  EXPECT_EQ(error([](v1::JobSpec& s) { s.mutable_distributed()->set_backend(static_cast<v1::Backend>(17)); }),
+            "spec.distributed.backend: has the unknown value 17");
+  EXPECT_EQ(error([](v1::JobSpec& s) { s.mutable_distributed()->set_backend(v1::BACKEND_NCCL); }),
+            "spec.distributed.backend: \"nccl\" is not available: this build has no CUDA; use auto or gloo");
+  EXPECT_EQ(error([](v1::JobSpec& s) { s.clear_name(); }),
+            "metadata.name: is required: Name of the job; commands take it in place of the id.");
+  EXPECT_EQ(error([](v1::JobSpec& s) { s.mutable_data()->add_text_keys("title"); }),
+            "spec.data.text_keys: names \"title\" twice");
+  EXPECT_EQ(error([](v1::JobSpec& s) { s.mutable_train()->mutable_early_stopping()->set_patience(3); }),
+            "spec.train.early_stopping: not available: early stopping is not built yet; leave it out");
+  EXPECT_EQ(error([](v1::JobSpec& s) { s.mutable_scheduling()->mutable_time_limit()->set_seconds(3); }),
+            "spec.scheduling.time_limit: not available: time limits are not built yet; leave it out");
+  EXPECT_EQ(error([](v1::JobSpec& s) {
+              s.mutable_train()->set_per_device_train_batch_size(1 << 30);
+              s.mutable_train()->set_gradient_accumulation_steps(1 << 30);
+            }),
+            "spec.train.per_device_train_batch_size: gives 1152921504606846976 users per optimiser step; at most 16777216");
+}
+
+}  // namespace
+}  // namespace pixelrec::config
