@@ -1,0 +1,111 @@
+// Everything the coordinator knows. The durable part of a job is its `record` and `events`; the rest is learnt again after a
+// restart.
+//
+// Changed only by Step() (step.h) and Load() (replay.h). No clock, thread, file or socket. Threads: one at a time.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "coordinator/state/event.h"
+#include "coordinator/state/record.pb.h"
+
+namespace pixelrec::coordinator {
+
+struct Policy {
+  std::chrono::milliseconds lease{2000};
+  std::chrono::milliseconds beat_interval{500};
+  std::chrono::seconds orphan_grace{600};
+  std::chrono::milliseconds start_timeout{120000};  // STARTING -> RUNNING
+  std::chrono::milliseconds stop_grace{30000};      // StopTraining -> SIGKILL
+  // A rank whose collective broke is rarely the one to blame: so long its peers may still report the cause.
+  std::chrono::milliseconds blame_window{300};
+  std::chrono::milliseconds backoff_floor{200};
+  std::chrono::milliseconds backoff_ceiling{30000};
+  int fruitless_limit = 5;  // restarts in a row without a new step, of failures that come from the job itself
+  std::chrono::seconds remember_lost_worker{600};
+};
+
+struct RankKey {
+  std::string job_id;
+  uint64_t generation = 0;
+  int32_t rank = 0;
+  auto operator<=>(const RankKey&) const = default;
+};
+
+struct WorkerEntry {
+  std::string id;
+  uint64_t incarnation = 0;
+  uint64_t session = 0;  // 0: not connected
+  v1::RegisterWorker info;
+  std::chrono::microseconds lease_until{0};
+  std::chrono::microseconds last_beat_wall{0};
+  bool lost = false;
+  std::chrono::microseconds lost_since{0};
+  // Ranks whose processes live on this worker, as far as known, with the instant by which an exit report must have come for those
+  // the worker doesn't know any more (max(): none is due).
+  std::map<RankKey, std::chrono::microseconds> ranks;
+
+  bool idle() const { return session != 0 && !lost && ranks.empty(); }
+};
+
+struct JobEntry {
+  JobRecord record;
+  std::vector<v1::JobEvent> events;
+
+  std::optional<v1::Progress> progress;
+  std::map<std::pair<int32_t, std::string>, uint64_t> seen;  // newest report by (rank, worker) of the gang
+  std::optional<std::chrono::microseconds> start_deadline;   // of a gang in STARTING
+  std::optional<std::chrono::microseconds> kill_at;          // end of the blame window
+  std::chrono::microseconds retry_at{0};                     // backoff
+
+  const v1::Job& job() const { return record.job(); }
+  bool ended() const;
+  bool gang_lives() const { return record.has_gang() && !record.gang().over() && !ended(); }
+};
+
+struct State {
+  explicit State(Policy p) : policy(p) {}
+
+  Policy policy;
+  std::map<uint64_t, JobEntry> jobs;  // by number, the order of submission
+  std::map<std::string, WorkerEntry> workers;
+  uint64_t next_number = 1;
+  std::chrono::microseconds last_tick{0};
+
+  // Indexes over `jobs`, kept by Reindex().
+  std::map<std::string, uint64_t> by_id;
+  std::map<std::string, std::set<uint64_t>> by_name;
+  std::map<std::string, uint64_t> by_request;     // request_id of the submission
+  std::map<std::string, uint64_t> by_output_dir;  // live jobs only
+  std::set<uint64_t> live;                        // with a gang that isn't over
+  std::set<std::pair<int, uint64_t>> waiting;     // (-priority, number): not ended, no live gang
+
+  // What the steps since the last Accept() changed, as it was before.
+  struct Undo {
+    std::map<uint64_t, std::optional<std::pair<JobEntry, size_t>>> jobs;  // without events; their count
+    std::map<std::string, std::optional<WorkerEntry>> workers;
+  } undo;
+
+  // Brings the indexes in line with the job `number` (which may be gone).
+  void Reindex(uint64_t number);
+  // The journal holds what the steps decided.
+  void Accept() { undo = {}; }
+  // The journal refused: as if the steps since the last Accept() had not been.
+  void Rollback();
+};
+
+bool IsTerminal(v1::JobState state);
+
+// By id, name (the newest of it) or unique prefix of an id. NOT_FOUND with the reason in words.
+absl::StatusOr<uint64_t> FindJob(const State& state, const std::string& name);
+
+}  // namespace pixelrec::coordinator

@@ -1,0 +1,89 @@
+// Inside of step.h: one step in progress. Its member functions lie in the file named after their idea: submit.cc, workers.cc,
+// reports.cc, gangs.cc, schedule.cc.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "coordinator/state/event.h"
+#include "coordinator/state/state.h"
+
+namespace pixelrec::coordinator {
+
+class Stepper {
+ public:
+  Stepper(State& state, Now now, Outcome& outcome) : state_(state), now_(now), outcome_(outcome) {}
+
+  // submit.cc
+  void On(const Submit& submit);
+  void On(const Cancel& cancel);
+  // workers.cc
+  void On(const WorkerRegistered& registered);
+  void On(const WorkerBeat& beat);
+  void On(const WorkerDisconnected& disconnected);
+  void On(const Tick& tick);
+  // reports.cc
+  void On(const RankReported& reported);
+
+  // Consequences of the event: gangs that are over, jobs that can start; then the records of what changed.
+  void Finish();
+
+ private:
+  // step.cc: access that remembers how it was.
+  JobEntry& Touch(uint64_t number);
+  WorkerEntry& TouchWorker(const std::string& id);
+  JobEntry* FindById(const std::string& job_id);
+  void Send(const WorkerEntry& worker, v1::SessionResponse message);
+  // To the job's history: stamps sequence, time, job and generation on the event's body.
+  void Append(JobEntry& entry, v1::JobEvent event);
+  void SetState(JobEntry& entry, v1::JobState to, const std::string& reason);
+
+  // workers.cc
+  void Lose(const std::string& worker_id, const std::string& why);
+  void LoseRank(WorkerEntry& worker, const RankKey& key, const std::string& why);
+  void Reconcile(WorkerEntry& worker, const std::set<RankKey>& running);
+  void Resend(WorkerEntry& worker, JobEntry& entry, GangRank& rank, bool running);
+
+  // reports.cc
+  void OnTrainer(JobEntry& entry, GangRank& rank, WorkerEntry& worker, const v1::TrainerReport& report);
+  void OnExited(JobEntry& entry, GangRank& rank, WorkerEntry& worker, const v1::RankExited& exited);
+  void OnStaged(JobEntry& entry, GangRank& rank, WorkerEntry& worker, v1::Artifact artifact);
+  void OnPublished(JobEntry& entry, const v1::Artifact& artifact);
+  void OnPublishFailed(JobEntry& entry, GangRank& rank, const v1::Failure& failure);
+  void OnPrepared(JobEntry& entry, GangRank& rank, const v1::DatasetPrepared& prepared);
+  void OnStoreOpened(JobEntry& entry, GangRank& rank, WorkerEntry& worker, v1::Rendezvous rendezvous);
+  void OnStarted(JobEntry& entry, GangRank& rank);
+  void OnEpoch(JobEntry& entry, const v1::EpochResult& result);
+  void OnStale(WorkerEntry& worker, const v1::RankReport& report);
+  void Ack(const WorkerEntry& worker, const v1::RankReport& report, uint64_t sequence);
+
+  // gangs.cc
+  void StartGang(JobEntry& entry, v1::TrainerRole role, const std::vector<std::string>& worker_ids);
+  void SendStart(JobEntry& entry, const GangRank& rank, const WorkerEntry& worker);
+  void SendCommit(const JobEntry& entry, int32_t rank, const WorkerEntry& worker, const v1::Artifact& artifact,
+                  const std::vector<std::string>& reap);
+  void SendStop(const JobEntry& entry, const GangRank& rank, bool now);
+  void StopAll(JobEntry& entry, bool now, const GangRank* except = nullptr);
+  void FailGang(JobEntry& entry, const GangRank* rank, v1::Failure failure);
+  void SettleDeadlines(JobEntry& entry);
+  void SettleGang(JobEntry& entry);
+  void EndGang(JobEntry& entry);
+  void EndFailedGang(JobEntry& entry);
+  void EndJob(JobEntry& entry, v1::JobState to, const std::string& reason);
+
+  // schedule.cc
+  void Schedule();
+  void Start(JobEntry& entry, const std::vector<const WorkerEntry*>& idle);
+  void Park();
+
+  State& state_;
+  const Now now_;
+  Outcome& outcome_;
+  std::set<uint64_t> dirty_;
+  std::vector<Record> events_;
+};
+
+GangRank* FindRank(JobEntry& entry, int32_t rank, const WorkerEntry& worker);
+
+}  // namespace pixelrec::coordinator

@@ -1,0 +1,105 @@
+#include "coordinator/state/view.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "google/protobuf/util/time_util.h"
+
+namespace pixelrec::coordinator {
+
+using google::protobuf::util::TimeUtil;
+
+namespace {
+
+std::string Count(int count, absl::string_view what) { return absl::StrCat(count, " ", what); }
+
+std::string Seconds(std::chrono::microseconds duration) {
+  return absl::StrCat(std::max<int64_t>(0, duration.count()) / 1000000, " s");
+}
+
+std::string WorkersNow(const State& state, Now now) {
+  int idle = 0, busy = 0, lost = 0, away = 0;
+  auto newest_loss = std::chrono::microseconds::min();
+  for (const auto& [id, worker] : state.workers) {
+    if (worker.lost) {
+      ++lost;
+      newest_loss = std::max(newest_loss, worker.lost_since);
+    } else if (worker.session == 0) {
+      ++away;
+    } else {
+      ++(worker.ranks.empty() ? idle : busy);
+    }
+  }
+  std::vector<std::string> parts = {Count(idle, "idle")};
+  if (busy > 0) {
+    parts.push_back(Count(busy, "busy"));
+  }
+  if (away > 0) {
+    parts.push_back(Count(away, "reconnecting"));
+  }
+  if (lost > 0) {
+    parts.push_back(absl::StrCat(Count(lost, "lost"), " ", Seconds(now.steady - newest_loss), " ago"));
+  }
+  return absl::StrJoin(parts, ", ");
+}
+
+}  // namespace
+
+std::string WaitingReason(const State& state, const JobEntry& entry, Now now) {
+  const int needed = std::max(1, entry.job().spec().distributed().min_workers());
+  std::string reason = absl::StrCat("needs ", needed, needed == 1 ? " worker" : " workers", "; ", WorkersNow(state, now));
+  if (entry.retry_at > now.steady) {
+    absl::StrAppend(&reason, "; restarts in ", Seconds(entry.retry_at - now.steady + std::chrono::milliseconds(999)));
+  }
+  const auto self = std::make_pair(-entry.job().spec().scheduling().priority(), entry.record.number());
+  const auto ahead = std::distance(state.waiting.begin(), state.waiting.lower_bound(self));
+  if (ahead > 0) {
+    absl::StrAppend(&reason, "; ", ahead, ahead == 1 ? " job is" : " jobs are", " ahead");
+  }
+  return reason;
+}
+
+v1::Job ViewJob(const State& state, const JobEntry& entry, Now now) {
+  v1::Job job = entry.job();
+  if (entry.progress.has_value()) {
+    *job.mutable_progress() = *entry.progress;
+  }
+  if (entry.record.gang().role() == v1::TRAINER_ROLE_TRAIN) {
+    for (const GangRank& rank : entry.record.gang().ranks()) {
+      v1::RankPlacement& placement = *job.add_ranks();
+      placement.set_rank(rank.rank());
+      placement.set_worker_id(rank.worker_id());
+      placement.set_pid(rank.ended() ? 0 : rank.pid());
+    }
+  }
+  const bool waits = !entry.ended() && !entry.gang_lives();
+  if (waits && entry.job().state() == v1::JOB_STATE_PENDING) {
+    job.set_reason(WaitingReason(state, entry, now));
+  } else if (waits) {
+    job.set_reason(absl::StrCat(entry.job().reason(), "; ", WaitingReason(state, entry, now)));
+  }
+  return job;
+}
+
+v1::Worker ViewWorker(const WorkerEntry& worker) {
+  v1::Worker view;
+  view.set_worker_id(worker.id);
+  view.set_state(worker.lost ? v1::WORKER_STATE_LOST : worker.ranks.empty() ? v1::WORKER_STATE_IDLE : v1::WORKER_STATE_BUSY);
+  view.set_host(worker.info.host());
+  view.set_device(worker.info.device());
+  view.set_version(worker.info.version());
+  view.set_memory_bytes(worker.info.memory_bytes());
+  view.set_metrics_address(worker.info.metrics_address());
+  view.set_advertise_address(worker.info.advertise_address());
+  view.set_incarnation(worker.incarnation);
+  *view.mutable_last_beat_time() = TimeUtil::MicrosecondsToTimestamp(worker.last_beat_wall.count());
+  if (!worker.ranks.empty()) {
+    const RankKey& newest = worker.ranks.rbegin()->first;
+    view.set_job_id(newest.job_id);
+    view.set_rank(newest.rank);
+  }
+  return view;
+}
+
+}  // namespace pixelrec::coordinator
