@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The Python environment of the tests that hold our files against the real tools: tensorboard, kubernetes-validate, PyYAML.
-# Usage: scripts/test_env.sh     makes it if need be (once, cached) and prints the path of its python; safe to call from two tests at once.
+# Usage: scripts/test_env.sh                 makes it if need be (once, cached) and prints the path of its python
+#        scripts/test_env.sh SCRIPT ARGS...  the same, then runs a script in it. Safe to call from two tests at once.
 set -euo pipefail
 
 packages=("tensorboard==2.21.0" "setuptools<81" "kubernetes-validate==1.34.1" "PyYAML==6.0.2")
@@ -21,4 +22,5 @@ if [ ! -f "$env/.complete" ]; then
     touch "$env/.complete"
   fi
 fi
+[ $# -eq 0 ] || exec "$env/bin/python" "$@"
 echo "$env/bin/python"
