@@ -1,0 +1,68 @@
+// All trained tensors in one flat buffer of weights and one of gradients, in units (one per decoder layer), as named element ranges.
+// Optimiser, clipping, collectives and checkpoints work on ranges; the model sees ordinary leaf tensors that are views of them.
+//
+// Threads: one thread at a time.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace pixelrec::dist {
+
+// One tensor as it is named in files.
+struct NamedTensor {
+  std::string name;
+  std::vector<int64_t> shape;
+};
+
+// One leaf of the model: tensors that are stacked along their first dimension (q, k and v of a fused projection) or a single one.
+struct Leaf {
+  std::string name;
+  std::vector<NamedTensor> parts;
+};
+
+struct Unit {
+  std::string name;
+  std::vector<Leaf> leaves;
+};
+
+// Elements [offset, offset + numel) of the flat buffers.
+struct Range {
+  int64_t offset = 0;
+  int64_t numel = 0;
+  std::vector<int64_t> shape;
+};
+
+class FlatParameters {
+ public:
+  // Weights and gradients start at zero. Leaves start at 64-element borders; the gaps stay zero.
+  FlatParameters(const std::vector<Unit>& units, const at::TensorOptions& options);
+
+  // Leaf of the model: requires a gradient, which accumulates in gradients().
+  at::Tensor leaf(const std::string& name) const;
+  // Views of one named tensor.
+  at::Tensor weight(const std::string& name) const;
+  at::Tensor gradient(const std::string& name) const;
+  // The same range of another flat tensor (a moment of the optimiser).
+  at::Tensor view(const at::Tensor& flat, const std::string& name) const;
+
+  const std::map<std::string, Range>& ranges() const { return ranges_; }
+  const at::Tensor& weights() const { return weights_; }      // [n]
+  const at::Tensor& gradients() const { return gradients_; }  // [n]
+  // Elements of named tensors, without the gaps.
+  int64_t parameter_count() const { return parameter_count_; }
+  void ZeroGradients();
+
+ private:
+  std::map<std::string, Range> ranges_;
+  std::map<std::string, at::Tensor> leaves_;
+  at::Tensor weights_;
+  at::Tensor gradients_;
+  int64_t parameter_count_ = 0;
+};
+
+}  // namespace pixelrec::dist

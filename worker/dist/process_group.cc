@@ -1,0 +1,126 @@
+#include "worker/dist/process_group.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace pixelrec::dist {
+namespace {
+
+absl::StatusOr<c10::intrusive_ptr<c10d::TCPStore>> OpenStore(const std::string& host, uint16_t port, bool listen,
+                                                             std::chrono::milliseconds timeout) {
+  c10d::TCPStoreOptions options;
+  options.port = port;
+  options.isServer = listen;
+  options.waitWorkers = false;
+  options.timeout = timeout;
+  try {
+    return c10::make_intrusive<c10d::TCPStore>(host, options);
+  } catch (const std::exception& error) {
+    return absl::UnavailableError(absl::StrCat(listen ? "can't open the ranks' store on " : "can't reach rank 0's store at ", host, ":", port,
+                                               ": ", error.what()));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<Rendezvous> Rendezvous::Listen(const std::string& host, std::chrono::milliseconds timeout) {
+  auto store = OpenStore(host, 0, true, timeout);
+  if (!store.ok()) return store.status();
+  Rendezvous result;
+  result.port_ = (*store)->getPort();
+  result.store_ = *std::move(store);
+  return result;
+}
+
+absl::StatusOr<Rendezvous> Rendezvous::Connect(const std::string& host, uint16_t port, std::chrono::milliseconds timeout) {
+  auto store = OpenStore(host, port, false, timeout);
+  if (!store.ok()) return store.status();
+  Rendezvous result;
+  result.port_ = port;
+  result.store_ = *std::move(store);
+  return result;
+}
+
+ProcessGroup ProcessGroup::Alone() { return {}; }
+
+absl::StatusOr<ProcessGroup> ProcessGroup::Join(const Rendezvous& rendezvous, const Options& options) {
+  ProcessGroup group;
+  group.rank_ = options.rank;
+  group.world_size_ = options.world_size;
+  try {
+    group.store_ = c10::make_intrusive<c10d::PrefixStore>(options.prefix, rendezvous.store_);
+    auto gloo = c10d::ProcessGroupGloo::Options::create(options.timeout);
+    gloo->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(options.host_address));
+    gloo->threads = 1;
+    group.backend_ = c10::make_intrusive<c10d::ProcessGroupGloo>(group.store_, options.rank, options.world_size, gloo);
+  } catch (const std::exception& error) {
+    return absl::UnavailableError(absl::StrCat("rank ", options.rank, " can't join the other ranks: ", error.what()));
+  }
+  return group;
+}
+
+void ProcessGroup::AllReduceSum(at::Tensor tensor) const {
+  if (world_size_ == 1) return;
+  std::vector<at::Tensor> tensors = {std::move(tensor)};
+  backend_->allreduce(tensors)->wait();
+}
+
+at::Tensor ProcessGroup::AllGatherRows(const at::Tensor& tensor, const std::vector<int64_t>& rows_by_rank) const {
+  if (world_size_ == 1) return tensor;
+  // Gloo gathers equal parts: each is filled up to the largest one, and the filling is cut off again.
+  const int64_t largest = *std::max_element(rows_by_rank.begin(), rows_by_rank.end());
+  std::vector<int64_t> shape = tensor.sizes().vec();
+  shape[0] = largest;
+  at::Tensor mine = at::zeros(shape, tensor.options());
+  mine.narrow(0, 0, tensor.size(0)).copy_(tensor);
+  shape[0] = largest * world_size_;
+  at::Tensor all = at::empty(shape, tensor.options());
+  backend_->_allgather_base(all, mine)->wait();
+  std::vector<at::Tensor> parts;
+  for (int r = 0; r < world_size_; ++r) parts.push_back(all.narrow(0, r * largest, rows_by_rank[static_cast<size_t>(r)]));
+  return at::cat(parts, 0);
+}
+
+void ProcessGroup::Barrier() const {
+  if (world_size_ > 1) backend_->barrier()->wait();
+}
+
+namespace {
+
+struct GatherRows : torch::autograd::Function<GatherRows> {
+  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& tensor, const ProcessGroup* group,
+                            const std::vector<int64_t>& rows_by_rank) {
+    ctx->saved_data["group"] = reinterpret_cast<int64_t>(group);
+    ctx->saved_data["rows"] = rows_by_rank;
+    return group->AllGatherRows(tensor, rows_by_rank);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx, torch::autograd::variable_list grads) {
+    const auto* group = reinterpret_cast<const ProcessGroup*>(ctx->saved_data["group"].toInt());
+    const std::vector<int64_t> rows = ctx->saved_data["rows"].toIntVector();
+    const at::Tensor sum = grads[0].contiguous().clone();
+    group->AllReduceSum(sum);
+    const int64_t before = std::accumulate(rows.begin(), rows.begin() + group->rank(), int64_t{0});
+    return {sum.narrow(0, before, rows[static_cast<size_t>(group->rank())]), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor GatherRowsWithGradient(const ProcessGroup& group, const at::Tensor& tensor, const std::vector<int64_t>& rows_by_rank) {
+  if (group.world_size() == 1) return tensor;
+  return GatherRows::apply(tensor, &group, rows_by_rank);
+}
+
+}  // namespace pixelrec::dist
