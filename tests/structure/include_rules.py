@@ -19,7 +19,8 @@ PROTO = "proto"
 # Room -> rooms it may include besides itself. "common" stands for all of common/.
 TABLE = {
     **{room: (PROTO, "common") for room in COMMON},
-    "coordinator/state": (PROTO,),
+    # Pure: of common, only the names of refusals.
+    "coordinator/state": (PROTO, "common/rpc/reasons.h"),
     "coordinator/journal": ("common",),
     "coordinator/engine": (PROTO, "common", "coordinator/state", "coordinator/journal"),
     "coordinator/service": (PROTO, "common", "coordinator/engine"),
@@ -39,6 +40,18 @@ TABLE = {
     "ctl": (PROTO, "common"),
 }
 TORCH_ROOMS = {"worker/model", "worker/dist", "worker/train", "worker/eval", "worker/checkpoint", "worker/trainer"}
+
+# Libraries with a room of their own: pattern -> (name, rooms that may see it).
+GUARDED = {
+    r"(torch|ATen|c10|gloo)/": ("LibTorch", TORCH_ROOMS),
+    r"(grpc|grpcpp)/": ("gRPC", {"common/rpc", "coordinator/service", "coordinator/main.cc", "worker/agent", "worker/main.cc", "ctl"}),
+    r"sqlite3\.h": ("SQLite", {"coordinator/journal"}),
+    r"yaml-cpp/": ("yaml-cpp", {"common/config"}),
+    r"sentencepiece": ("SentencePiece", {"worker/tokenizer"}),
+    r"csv\.h": ("libcsv", {"worker/data"}),
+}
+IMPURE = re.compile(r"(thread|mutex|condition_variable|future|atomic|fstream|iostream|filesystem|cstdio|ctime|unistd\.h|fcntl\.h)$|sys/|netinet/"
+                    r"|absl/synchronization/|absl/time/clock\.h|sqlite3|grpc")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]', re.MULTILINE)
 TORCH_HEADER = re.compile(r"^(torch|ATen|c10|gloo)/")
@@ -70,11 +83,10 @@ def source_files(root):
                   for file in (root / folder).rglob("*") if file.suffix in (".h", ".cc", ".inc"))
 
 
-def allowed(room, target):
-    """May a file of `room` include a header of room `target`?"""
-    if room == target:
-        return True
-    return any(target == row or (row == "common" and target in COMMON) for row in TABLE[room])
+def allowed(room, header):
+    """May a file of `room` include this project header? A row's entry is a room, a single header, or "common"."""
+    target = PROTO if header.startswith("pixelrec/") else room_of(header)
+    return room == target or any(row in (target, header) or (row == "common" and target in COMMON) for row in TABLE[room])
 
 
 def check_table(root, files):
@@ -86,18 +98,19 @@ def check_table(root, files):
         for line, header in includes:
             if header.startswith(".") or "/../" in header:
                 yield f"{path}:{line}: includes {header}; name headers from the repository's root"
-            elif PROTO_HEADER.search(header) and not (allowed(room, PROTO) and header.startswith(SOURCE_FOLDERS)):
-                if not allowed(room, PROTO):
-                    yield f"{path}:{line}: {room} must not see generated protobuf ({header})"
-            elif TORCH_HEADER.match(header):
-                if room not in TORCH_ROOMS:
-                    yield f"{path}:{line}: {room} must not see LibTorch ({header})"
+            elif PROTO_HEADER.search(header) and PROTO not in TABLE[room]:
+                yield f"{path}:{line}: {room} must not see generated protobuf ({header})"
             elif header.split("/")[0] in (*SOURCE_FOLDERS, "tests"):
-                target = room_of(header)
                 if header not in files and not (root / header.replace(".pb.h", ".proto")).is_file():
                     yield f"{path}:{line}: includes {header}, which does not exist"
-                elif not allowed(room, target):
-                    yield f"{path}:{line}: {room} must not include {target} ({header})"
+                elif not allowed(room, header):
+                    yield f"{path}:{line}: {room} must not include {room_of(header)} ({header})"
+            else:
+                for pattern, (what, rooms) in GUARDED.items():
+                    if re.match(pattern, header) and room not in rooms:
+                        yield f"{path}:{line}: {room} must not see {what} ({header})"
+            if room == "coordinator/state" and IMPURE.match(header):
+                yield f"{path}:{line}: {room} is pure: no clock, thread, file or socket ({header})"
 
 
 def check_torch_apart_from_protobuf(files):

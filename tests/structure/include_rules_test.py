@@ -41,9 +41,14 @@ class IncludeRulesTest(unittest.TestCase):
         self.assert_one({"worker/train/loop.h": "", "worker/data/dataset.h": '\n#include "worker/train/loop.h"\n'},
                         "worker/data/dataset.h:2: worker/data must not include worker/train")
 
-    def test_pure_state_sees_no_common(self):
-        self.assert_one({"common/rpc/server.h": "", "coordinator/state/machine.cc": '#include "common/rpc/server.h"\n'},
-                        "coordinator/state must not include common/rpc")
+    def test_pure_state_sees_of_common_only_the_reasons(self):
+        files = {"common/rpc/reasons.h": "", "common/rpc/server.h": "", "coordinator/state/machine.cc": '#include "common/rpc/reasons.h"\n'}
+        self.assertEqual([], self.violations(files))
+        self.assert_one({**files, "coordinator/state/view.cc": '#include "common/rpc/server.h"\n'}, "coordinator/state must not include common/rpc")
+        self.assert_one({"coordinator/state/view.cc": "#include <thread>\n"}, "coordinator/state is pure")
+
+    def test_a_library_outside_its_rooms(self):
+        self.assert_one({"worker/data/plan.cc": "#include <grpcpp/channel.h>\n"}, "worker/data must not see gRPC")
 
     def test_libtorch_outside_its_rooms(self):
         self.assert_one({"worker/agent/agent.cc": "#include <ATen/ATen.h>\n"}, "worker/agent must not see LibTorch")
