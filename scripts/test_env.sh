@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The Python environment of the tests that hold our files against the real tools: tensorboard, kubernetes-validate, PyYAML.
+# The Python environment of the tests that hold what we write against the real tools: tensorboard, kubernetes-validate, gRPC, PyYAML.
 # Usage: scripts/test_env.sh                 makes it if need be (once, cached) and prints the path of its python
 #        scripts/test_env.sh SCRIPT ARGS...  the same, then runs a script in it. Safe to call from two tests at once.
 set -euo pipefail
 
-packages=("tensorboard==2.21.0" "setuptools<81" "kubernetes-validate==1.34.1" "PyYAML==6.0.2")
+packages=("tensorboard==2.21.0" "grpcio==1.76.0" "setuptools<81" "kubernetes-validate==1.34.1" "PyYAML==6.0.2")
 
 cache=${PIXELREC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pixelrec}
 key=$(printf '%s\n' "${packages[@]}" "$(python3 --version)" | sha256sum | cut -c1-12)

@@ -4,6 +4,7 @@
 Usage: scripts/test_env.sh tests/deploy/programs_test.py ROOT BIN_DIR
 """
 
+import contextlib
 import json
 import re
 import shlex
@@ -14,13 +15,18 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.request
 from pathlib import Path
 
+import grpc
 import yaml
 
 import manifests
 
 ROOT, BIN_DIR = Path(sys.argv.pop(1)).resolve(), Path(sys.argv.pop(1)).resolve()
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+# HealthCheckResponse{status: SERVING}.
+SERVING = b"\x08\x01"
 PROGRAMS = ("pixelrec-coordinator", "pixelrec-worker", "pixelrec-trainer", "pixelrecctl")
 
 
@@ -43,6 +49,13 @@ def flags_of(program):
     return set(re.findall(r"--[a-z][a-z-]*", help_text))
 
 
+def grpc_health(address, service):
+    """The kubelet's gRPC probe: grpc.health.v1.Health/Check of one service name, its two one-field messages written out by hand."""
+    with grpc.insecure_channel(address) as channel:
+        check = channel.unary_unary("/grpc.health.v1.Health/Check", request_serializer=bytes, response_deserializer=bytes)
+        return check(b"\x0a" + bytes([len(service)]) + service.encode(), timeout=5)
+
+
 class ProgramsTest(unittest.TestCase):
     def test_every_flag_in_units_and_manifests_exists(self):
         commands = [*unit_commands(), *pod_commands()]
@@ -53,37 +66,54 @@ class ProgramsTest(unittest.TestCase):
             unknown = {argument for argument in command[1:] if argument.startswith("--")} - flags_of(program)
             self.assertFalse(unknown, f"{where}: {program} has no flag {', '.join(sorted(unknown))}")
 
-    def start(self, program, config, scratch, *flags):
-        """Starts a daemon on free ports with a file of deploy/ as its configuration, waits until it serves, stops it by SIGTERM."""
-        ready = Path(scratch, f"{program}.ready")
-        command = [BIN_DIR / program, "--config", config, "--metrics-listen", "127.0.0.1:0", "--ready-file", ready, *flags]
+    @contextlib.contextmanager
+    def running(self, pod, scratch, *flags):
+        """A daemon as its pod would start it, but on free ports and in a scratch folder. Yields what it serves on; ends by SIGTERM."""
+        container = pod["containers"][0]
+        program, ready = container["command"][0], Path(scratch, f"{container['name']}.ready")
+        config = ROOT / "deploy/kubernetes/base/config" / f"{container['name']}.yaml"
+        environment = {"POD_NAME": "pixelrec-worker-0", "POD_IP": "127.0.0.1"}
+        arguments = [re.sub(r"\$\((\w+)\)", lambda name: environment[name.group(1)], argument) for argument in container["args"]]
+        arguments = [str(config) if argument == f"/etc/pixelrec/{config.name}" else argument for argument in arguments]
+        command = [BIN_DIR / program, *arguments, "--metrics-listen", "127.0.0.1:0", "--ready-file", ready, *flags]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
             deadline = time.monotonic() + 20
             while not ready.exists() and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.02)
-            served = json.loads(ready.read_text()) if ready.exists() else None
+            if not ready.exists():
+                process.kill()
+                self.fail(f"{shlex.join(map(str, command))} did not serve: {process.communicate()[1]}")
+            yield json.loads(ready.read_text())
             process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=20)
+            _, errors = process.communicate(timeout=pod["terminationGracePeriodSeconds"])
+            self.assertEqual(0, process.returncode, errors)
         finally:
             process.kill()
-        self.assertIsNotNone(served, f"{program} did not start with {config}: {errors}")
-        self.assertEqual(0, process.returncode, errors)
-        return served
+            process.communicate()
 
-    def test_daemons_start_with_the_files_of_the_kubernetes_base(self):
-        config = ROOT / "deploy/kubernetes/base/config"
-        with tempfile.TemporaryDirectory() as scratch:
-            self.start("pixelrec-coordinator", config / "coordinator.yaml", scratch, "--listen", "127.0.0.1:0", "--state-dir", f"{scratch}/state")
-            self.start("pixelrec-worker", config / "worker.yaml", scratch, "--coordinator", "127.0.0.1:1", "--work-dir", f"{scratch}/work",
-                       "--dataset-cache-dir", f"{scratch}/cache", "--worker-id", "pod-0", "--trainer", str(BIN_DIR / "pixelrec-trainer"))
+    def test_pods_start_answer_their_probes_and_stop(self):
+        coordinator, worker = (self.pod(name) for name in ("coordinator", "worker"))
+        with tempfile.TemporaryDirectory() as scratch, \
+             self.running(coordinator, scratch, "--listen", "127.0.0.1:0", "--state-dir", f"{scratch}/state") as served, \
+             self.running(worker, scratch, "--coordinator", served["grpc"], "--work-dir", f"{scratch}/work", "--dataset-cache-dir", f"{scratch}/cache",
+                          "--trainer", str(BIN_DIR / "pixelrec-trainer")) as worker_served:
+            for probe in PROBES:
+                asked = coordinator["containers"][0][probe]["grpc"]
+                self.assertEqual(SERVING, grpc_health(served["grpc"], asked["service"]), f"{probe} of the coordinator")
+                path = worker["containers"][0][probe]["httpGet"]["path"]
+                with urllib.request.urlopen(f"http://{worker_served['metrics']}{path}", timeout=5) as answer:
+                    self.assertEqual(200, answer.status, f"{probe} of the worker")
+
+    @staticmethod
+    def pod(name):
+        return next(manifests.pod_specs(document)[0] for document in manifests.render(ROOT / "deploy/kubernetes/base")
+                    if document["kind"] == "StatefulSet" and document["metadata"]["name"] == f"pixelrec-{name}")
 
     def test_the_ports_of_files_and_manifests_agree(self):
-        documents = manifests.render(ROOT / "deploy/kubernetes/base")
         for name, keys in {"coordinator": {"grpc": "listen", "metrics": "metrics_listen"}, "worker": {"metrics": "metrics_listen"}}.items():
             config = yaml.safe_load((ROOT / f"deploy/kubernetes/base/config/{name}.yaml").read_text())
-            stateful_set = next(d for d in documents if d["kind"] == "StatefulSet" and d["metadata"]["name"] == f"pixelrec-{name}")
-            ports = {port["name"]: port["containerPort"] for port in manifests.pod_specs(stateful_set)[0]["containers"][0]["ports"]}
+            ports = {port["name"]: port["containerPort"] for port in self.pod(name)["containers"][0]["ports"]}
             self.assertEqual(ports, {port: int(config[key].rsplit(":", 1)[1]) for port, key in keys.items()})
 
     @unittest.skipUnless(shutil.which("dpkg-query"), "not a Debian system")
