@@ -8,7 +8,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 TEST(ChannelCorpusTest, EveryInputIsSurvived) {
   int inputs = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(PIXELREC_SOURCE_DIR "/tests/fuzz/corpus/channel_fuzz")) {
+  for (const auto& entry : std::filesystem::directory_iterator(PIXELREC_SOURCE_DIR "/tests/fuzz/corpus/channel")) {
     SCOPED_TRACE(entry.path().string());
     const auto input = pixelrec::storage::ReadFile(entry.path());
     ASSERT_TRUE(input.ok()) << input.status();
