@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/storage/atomic_file.h"
 
 namespace pixelrec::checkpoint {
 
@@ -35,7 +36,7 @@ FileDigest Digest::Finish() const {
 
 absl::StatusOr<FileDigest> DigestFile(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot read ", path.string()));
+  if (fd < 0) return storage::ErrnoStatus(errno, "cannot read", path);
   const auto close_file = absl::MakeCleanup([fd] { ::close(fd); });
   std::vector<std::byte> block(size_t{1} << 20);
   Digest digest;
@@ -43,7 +44,7 @@ absl::StatusOr<FileDigest> DigestFile(const std::filesystem::path& path) {
     const ssize_t got = ::read(fd, block.data(), block.size());
     if (got == 0) return digest.Finish();
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot read ", path.string()));
+    if (got < 0) return storage::ErrnoStatus(errno, "cannot read", path);
     digest.Add(absl::MakeConstSpan(block.data(), static_cast<size_t>(got)));
   }
 }

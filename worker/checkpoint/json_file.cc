@@ -14,6 +14,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "common/storage/atomic_file.h"
 
 namespace pixelrec::checkpoint {
 namespace {
@@ -56,10 +57,10 @@ std::string LineAndColumn(absl::string_view text, size_t byte) {
 
 absl::StatusOr<std::string> ReadTextFile(const std::filesystem::path& path, size_t max_bytes) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot read ", path.string()));
+  if (fd < 0) return storage::ErrnoStatus(errno, "cannot read", path);
   const auto close_file = absl::MakeCleanup([fd] { ::close(fd); });
   struct stat about;
-  if (::fstat(fd, &about) != 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot read ", path.string()));
+  if (::fstat(fd, &about) != 0) return storage::ErrnoStatus(errno, "cannot read", path);
   if (!S_ISREG(about.st_mode)) return absl::InvalidArgumentError(absl::StrCat(path.string(), ": not a regular file"));
   if (static_cast<uint64_t>(about.st_size) > max_bytes) {
     return absl::InvalidArgumentError(
@@ -70,7 +71,7 @@ absl::StatusOr<std::string> ReadTextFile(const std::filesystem::path& path, size
   while (filled < text.size()) {
     const ssize_t got = ::read(fd, text.data() + filled, text.size() - filled);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot read ", path.string()));
+    if (got < 0) return storage::ErrnoStatus(errno, "cannot read", path);
     if (got == 0) break;  // shortened meanwhile
     filled += static_cast<size_t>(got);
   }

@@ -12,6 +12,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/storage/atomic_file.h"
 #include "worker/checkpoint/dtype.h"
 #include "worker/checkpoint/safetensors_header.h"
 
@@ -104,16 +105,16 @@ absl::StatusOr<SafetensorsIndex> ParseSafetensors(absl::Span<const std::byte> fi
 absl::StatusOr<std::unique_ptr<SafetensorsFile>> SafetensorsFile::Open(const std::filesystem::path& path) {
   // O_NONBLOCK: a pipe in a model's place must not make the trainer wait for a writer.
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path.string()));
+  if (fd < 0) return storage::ErrnoStatus(errno, "cannot open", path);
   const auto close_file = absl::MakeCleanup([fd] { ::close(fd); });
   struct stat about;
-  if (::fstat(fd, &about) != 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path.string()));
+  if (::fstat(fd, &about) != 0) return storage::ErrnoStatus(errno, "cannot open", path);
   if (!S_ISREG(about.st_mode)) return absl::InvalidArgumentError(absl::StrCat(path.string(), ": not a regular file"));
   const size_t bytes = static_cast<size_t>(about.st_size);
   void* map = nullptr;
   if (bytes > 0) {
     map = ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (map == MAP_FAILED) return absl::ErrnoToStatus(errno, absl::StrCat("cannot map ", path.string()));
+    if (map == MAP_FAILED) return storage::ErrnoStatus(errno, "cannot map", path);
   }
   std::unique_ptr<SafetensorsFile> file(new SafetensorsFile(path, map, bytes));
   auto index = ParseSafetensors(absl::MakeConstSpan(static_cast<const std::byte*>(map), bytes), path.string());

@@ -108,4 +108,8 @@ class SafetensorsWriter {
   Digest digest_;
 };
 
+// Writes tensors that lie in memory, in the order given. Errors of SafetensorsWriter; on one, no file stays.
+absl::StatusOr<FileDigest> WriteTensors(const std::filesystem::path& path, absl::Span<const TensorInfo> tensors,
+                                        const std::map<std::string, std::string>& metadata = {});
+
 }  // namespace pixelrec::checkpoint

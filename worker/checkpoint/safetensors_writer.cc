@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/storage/atomic_file.h"
 #include "worker/checkpoint/dtype.h"
 #include "worker/checkpoint/safetensors.h"
 #include "worker/checkpoint/safetensors_header.h"
@@ -24,7 +25,7 @@ absl::StatusOr<std::unique_ptr<SafetensorsWriter>> SafetensorsWriter::Create(con
   auto header = FormatSafetensorsHeader(tensors, metadata);
   if (!header.ok()) return absl::InvalidArgumentError(absl::StrCat(path.string(), ": ", header.status().message()));
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot create ", path.string()));
+  if (fd < 0) return storage::ErrnoStatus(errno, "cannot create", path);
   std::unique_ptr<SafetensorsWriter> writer(new SafetensorsWriter(path, fd, std::move(tensors)));
   auto status = writer->Write(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(header->data()), header->size()));
   if (!status.ok()) return status;
@@ -45,7 +46,7 @@ absl::Status SafetensorsWriter::Write(absl::Span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot write ", path_.string()));
+    if (written < 0) return storage::ErrnoStatus(errno, "cannot write", path_);
     bytes.remove_prefix(static_cast<size_t>(written));
   }
   return absl::OkStatus();
@@ -80,10 +81,24 @@ absl::StatusOr<FileDigest> SafetensorsWriter::Finish() {
     return absl::FailedPreconditionError(absl::StrCat(path_.string(), ": tensor ", tensors_[next_].name, " lacks ",
                                                       BytesOf(tensors_[next_]) - written_of_it_, " bytes"));
   }
-  if (::fsync(fd_) != 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot sync ", path_.string()));
+  if (::fsync(fd_) != 0) return storage::ErrnoStatus(errno, "cannot sync", path_);
   const int fd = std::exchange(fd_, -1);
-  if (::close(fd) != 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot close ", path_.string()));
+  if (::close(fd) != 0) return storage::ErrnoStatus(errno, "cannot close", path_);
   return digest_.Finish();
+}
+
+absl::StatusOr<FileDigest> WriteTensors(const std::filesystem::path& path, absl::Span<const TensorInfo> tensors,
+                                        const std::map<std::string, std::string>& metadata) {
+  std::vector<TensorSpec> specs;
+  specs.reserve(tensors.size());
+  for (const TensorInfo& tensor : tensors) specs.push_back({tensor.name, tensor.dtype, tensor.shape});
+  auto writer = SafetensorsWriter::Create(path, std::move(specs), metadata);
+  if (!writer.ok()) return writer.status();
+  for (const TensorInfo& tensor : tensors) {
+    auto status = (*writer)->Append(tensor.name, absl::MakeConstSpan(tensor.data, tensor.bytes));
+    if (!status.ok()) return status;
+  }
+  return (*writer)->Finish();
 }
 
 }  // namespace pixelrec::checkpoint
