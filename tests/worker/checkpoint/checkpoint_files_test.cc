@@ -108,7 +108,9 @@ TEST(Manifest, NoFlippedByteChangesWhatItSays) {
       flipped[byte] = static_cast<char>(flipped[byte] ^ (1 << bit));
       const auto parsed = ParseManifest(flipped, "manifest.json");
       // Only what has no meaning may pass: one kind of blank for another.
-      if (parsed.ok()) ASSERT_EQ(*parsed, manifest) << byte;
+      if (parsed.ok()) {
+        ASSERT_EQ(*parsed, manifest) << byte;
+      }
     }
   }
 }
