@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,8 +32,9 @@ uint32_t DrawNegative(uint64_t seed, uint64_t epoch, uint64_t sample, uint32_t s
 struct BatchOptions {
   uint64_t seed = 42;
   int64_t global_batch_size = 4;  // samples per optimiser step (rule W10)
-  int64_t micro_batch_size = 4;   // samples per micro-step over all ranks (rule W12); divides nothing in particular, last one is short
-  int num_negatives = 0;          // 0: M per sample (rule W2); K: K per global batch (rule W11)
+  int64_t micro_batch_size =
+      4;                  // samples per micro-step over all ranks (rule W12); divides nothing in particular, last one is short
+  int num_negatives = 0;  // 0: M per sample (rule W2); K: K per global batch (rule W11)
   int rank = 0;
   int world_size = 1;
 };
@@ -47,6 +49,10 @@ struct RankBatch {
   std::vector<int64_t> row_offsets;
   // [negatives of this rank] index into `items`, row-major: M per row (rule W2), or this rank's contiguous share of K (rule W11).
   std::vector<int64_t> negatives;
+  // Rule W2: M. Rule W11: 0, the negatives belong to the whole step and this rank's are numbers first_negative and up of its K.
+  int64_t negatives_per_row = 0;
+  int64_t first_negative = 0;
+  int64_t micro_step = 0;
   // Negatives of every rank in this micro-step, by rank: sizes of the gather.
   std::vector<int64_t> negatives_by_rank;
   int64_t valid_rows = 0;         // (input, target) pairs of this rank
@@ -61,11 +67,13 @@ int64_t StepsPerEpoch(const Dataset& dataset, const BatchOptions& options);
 int64_t MicroSteps(const Dataset& dataset, const BatchOptions& options, int64_t step_in_epoch);
 
 // epoch from 1, step_in_epoch and micro_step from 0. A rank may get zero rows (then every vector is empty but row_offsets = {0}).
-RankBatch MakeBatch(const Dataset& dataset, const BatchOptions& options, int64_t epoch, int64_t step_in_epoch, int64_t micro_step);
+RankBatch MakeBatch(const Dataset& dataset, const BatchOptions& options, int64_t epoch, int64_t step_in_epoch,
+                    int64_t micro_step);
 
-// Validation batches (rule W8): 64 users in user order, whatever the training batch or world size. History = last M-1 items of the
-// train part (row's positives are history + target, at most M); only the last pair of a row is scored: valid_rows = rows.
-// Negatives by W2 with a fixed epoch key, excluding the row's history and target. Users with fewer than three events are left out.
+// Validation batches (rule W8): 64 users in user order, whatever the training batch or world size. History = last M-1 items of
+// the train part (row's positives are history + target, at most M); only the last pair of a row is scored: valid_rows = rows.
+// Negatives by W2 with a fixed epoch key, excluding the row's history and target. Users with fewer than three events are left
+// out.
 struct ValidationBatch {
   std::vector<uint32_t> items;
   std::vector<int64_t> history;      // [positions] into items

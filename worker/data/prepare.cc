@@ -1,0 +1,173 @@
+#include "worker/data/prepare.h"
+
+#include <chrono>
+#include <memory>
+#include <system_error>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/storage/atomic_file.h"
+#include "worker/data/dataset.h"
+#include "worker/data/dataset_builder.h"
+#include "worker/data/dataset_format.h"
+#include "worker/data/prepare_report.h"
+#include "worker/data/source_file.h"
+#include "worker/data/staging_folder.h"
+#include "worker/tokenizer/tokenizer.h"
+#include "worker/tokenizer/utf8.h"
+#include "xxhash.h"
+
+namespace pixelrec::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Shares of the whole that hashing and reading, tokenising, and writing take, roughly.
+constexpr double kReadShare = 0.4;
+constexpr double kTokenizeShare = 0.5;
+// Calls are spaced by progress made, not by a clock: about 200 in all.
+constexpr double kProgressStep = 0.005;
+
+class Progress {
+ public:
+  Progress(const PrepareOptions& options, uint64_t source_bytes)
+      : callback_(options.progress), all_bytes_(2.0 * static_cast<double>(source_bytes)) {}
+
+  void Bytes(uint64_t bytes) {
+    bytes_ += static_cast<double>(bytes);
+    Report("read", all_bytes_ > 0 ? kReadShare * bytes_ / all_bytes_ : 0);
+  }
+  void Items(size_t done, size_t all) {
+    const double share = all > 0 ? static_cast<double>(done) / static_cast<double>(all) : 1;
+    Report("tokenize", kReadShare + kTokenizeShare * share);
+  }
+  void Writing() { Report("write", kReadShare + kTokenizeShare); }
+  void Done() { Report("write", 1.0); }
+
+ private:
+  void Report(const char* section, double fraction) {
+    fraction = std::min(fraction, 1.0);
+    const bool worth_it = section != section_ || fraction >= last_ + kProgressStep || fraction == 1.0;
+    if (!callback_ || !worth_it) return;
+    section_ = section;
+    last_ = fraction;
+    callback_(section, fraction);
+  }
+
+  const std::function<void(const std::string&, double)>& callback_;
+  const double all_bytes_;  // each source is read twice: hashed, then parsed
+  double bytes_ = 0;
+  std::string section_;
+  double last_ = 0;
+};
+
+absl::Status CheckOptions(const PrepareOptions& options) {
+  if (options.text_keys.empty()) return absl::InvalidArgumentError("text_keys: name at least one column of the text file");
+  if (options.max_seq_length < 2) return absl::InvalidArgumentError("max_seq_length: must be at least 2");
+  if (options.max_text_length < 1) return absl::InvalidArgumentError("max_text_length: must be at least 1");
+  if (!tokenizer::IsUtf8(options.item_prompt)) return absl::InvalidArgumentError("item_prompt: not UTF-8");
+  return absl::OkStatus();
+}
+
+uint64_t SourceBytes(const PrepareOptions& options) {
+  std::error_code ignored;
+  uint64_t bytes = 0;
+  auto add = [&](const fs::path& file) {
+    const uintmax_t size = fs::file_size(file, ignored);
+    if (!ignored) bytes += size;
+  };
+  add(options.interaction_data);
+  add(options.text_data);
+  if (options.item_data) add(*options.item_data);
+  return bytes;
+}
+
+absl::StatusOr<SourceHashes> HashSources(const PrepareOptions& options, Progress& progress) {
+  SourceHashes hashes;
+  const OnBytes on_bytes = [&](uint64_t bytes) { progress.Bytes(bytes); };
+  auto hash = [&](const fs::path& file, std::string& into) {
+    absl::StatusOr<std::string> result = HashFile(file, on_bytes);
+    if (result.ok()) into = *std::move(result);
+    return result.status();
+  };
+  if (absl::Status status = hash(options.interaction_data, hashes.interactions); !status.ok()) return status;
+  if (absl::Status status = hash(options.text_data, hashes.texts); !status.ok()) return status;
+  if (!options.item_data) return hashes;
+  if (absl::Status status = hash(*options.item_data, hashes.items); !status.ok()) return status;
+  return hashes;
+}
+
+// Everything that decides the content. Texts carry their length, so that no two lists of them read the same.
+std::string DataHash(const PrepareOptions& options, const SourceHashes& hashes, const tokenizer::Tokenizer& tokenizer) {
+  std::string decisive =
+      absl::StrCat("pixelrec dataset ", kFormatVersion, "\n", hashes.interactions, "\n", hashes.texts, "\n", hashes.items, "\n",
+                   tokenizer.digest(), "\n", options.item_prompt.size(), ":", options.item_prompt, "\n");
+  for (const std::string& key : options.text_keys) absl::StrAppend(&decisive, key.size(), ":", key, "\n");
+  absl::StrAppend(&decisive, "lengths ", options.max_seq_length, " ", options.max_text_length, " split ", options.data_split,
+                  " cold ", options.cold_items);
+  const XXH128_hash_t hash = XXH3_128bits(decisive.data(), decisive.size());
+  return absl::StrFormat("%016x%016x", hash.high64, hash.low64);
+}
+
+// The report of a sound dataset at `path`; any error means that there is none.
+absl::StatusOr<PrepareReport> FindPrepared(const fs::path& path, const std::string& data_hash) {
+  absl::StatusOr<std::unique_ptr<Dataset>> dataset = Dataset::Open(path);
+  if (!dataset.ok()) return dataset.status();
+  absl::StatusOr<std::string> text = storage::ReadFile(path / kReportFile);
+  if (!text.ok()) return text.status();
+  absl::StatusOr<PrepareReport> report = ParseReport(*text);
+  if (!report.ok()) return report.status();
+  if ((*dataset)->data_hash() != data_hash || report->data_hash != data_hash) {
+    return absl::DataLossError(absl::StrCat(path.string(), ": the folder holds another dataset than its name says"));
+  }
+  report->path = path;
+  report->reused = true;
+  return report;
+}
+
+}  // namespace
+
+absl::StatusOr<PrepareReport> Prepare(const PrepareOptions& options) {
+  const auto started = std::chrono::steady_clock::now();
+  auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count(); };
+  if (absl::Status status = CheckOptions(options); !status.ok()) return status;
+  absl::StatusOr<std::unique_ptr<tokenizer::Tokenizer>> tokenizer = tokenizer::LoadTokenizer(options.tokenizer_dir);
+  if (!tokenizer.ok()) return tokenizer.status();
+  Progress progress(options, SourceBytes(options));
+  absl::StatusOr<SourceHashes> hashes = HashSources(options, progress);
+  if (!hashes.ok()) return hashes.status();
+  const std::string data_hash = DataHash(options, *hashes, **tokenizer);
+  const fs::path path = options.cache_dir / data_hash;
+
+  absl::StatusOr<PrepareReport> prepared = FindPrepared(path, data_hash);
+  if (!prepared.ok()) {
+    PrepareReport report;
+    report.data_hash = data_hash;
+    report.path = path;
+    absl::StatusOr<std::unique_ptr<StagingFolder>> staging = StagingFolder::Create(options.cache_dir, data_hash);
+    if (!staging.ok()) return staging.status();
+    const BuildProgress build_progress{[&](uint64_t bytes) { progress.Bytes(bytes); },
+                                       [&](size_t done, size_t all) { progress.Items(done, all); }};
+    absl::StatusOr<BuiltDataset> built = BuildDataset(options, *hashes, **tokenizer, build_progress, report);
+    if (!built.ok()) return built.status();
+    progress.Writing();
+    absl::Status status =
+        WriteDataset(built->Content(options, data_hash, (*tokenizer)->vocab_size()), (*staging)->path() / kDatasetFile);
+    if (!status.ok()) return status;
+    report.seconds = elapsed();
+    status = storage::WriteFileAtomically((*staging)->path() / kReportFile, FormatReport(report));
+    if (!status.ok()) return status;
+    // Another process may have been faster: its folder stays, for trainers may be reading it already.
+    prepared = FindPrepared(path, data_hash);
+    if (!prepared.ok()) {
+      if (status = (*staging)->Publish(path); !status.ok()) return status;
+      prepared = report;
+    }
+  }
+  prepared->seconds = elapsed();
+  progress.Done();
+  return prepared;
+}
+
+}  // namespace pixelrec::data
