@@ -110,6 +110,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options, const std
 Server::~Server() { Stop(std::chrono::milliseconds(0)); }
 
 void Server::SetReady(bool ready) {
+  if (server_ == nullptr) {
+    return;
+  }
   auto* health = server_->GetHealthCheckService();
   health->SetServingStatus("", ready);
   health->SetServingStatus(kReadiness, ready);

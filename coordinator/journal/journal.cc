@@ -43,9 +43,8 @@ absl::Status FromSqlite(int code, const std::filesystem::path& path, absl::strin
   switch (code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      return absl::FailedPreconditionError(absl::StrCat("another coordinator uses the state directory ",
-                                                        path.parent_path().string(),
-                                                        ": stop it, or give this one its own --state-dir"));
+      return absl::UnavailableError(absl::StrCat("another coordinator uses the state directory ", path.parent_path().string(),
+                                                 ": stop it, or give this one its own --state-dir"));
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return Damaged(path, message);

@@ -1,6 +1,6 @@
 // Durable records in order, in one SQLite file. Knows bytes, not their meaning.
 //
-// Exactly one process may have a journal open; a second one gets FAILED_PRECONDITION. Every stored blob carries a checksum,
+// Exactly one process may have a journal open; a second one gets UNAVAILABLE. Every stored blob carries a checksum,
 // checked on replay. Threads: one at a time. Blocking: Append and Compact wait for the disk.
 //
 //   auto journal = Journal::Open({.path = dir / "journal.db"});

@@ -1,0 +1,69 @@
+#include "coordinator/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <string>
+
+#include "absl/strings/cord.h"
+
+namespace pixelrec::coordinator {
+
+namespace {
+
+// Marks errors of the command line itself, which have their own exit code.
+constexpr char kUsagePayload[] = "pixelrec.usage";
+constexpr char kConfigPayload[] = "pixelrec.config";
+
+absl::Status Marked(absl::Status status, const char* payload) {
+  status.SetPayload(payload, absl::Cord("1"));
+  return status;
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<Settings>> ParseCommandLine(int argc, const char* const* argv) {
+  CLI::App app("The coordinator of PixelRec Trainer: takes jobs, forms gangs of workers, commits checkpoints.",
+               "pixelrec-coordinator");
+  std::string file, listen, metrics_listen, state_dir, ready_file;
+  app.set_version_flag("--version", PIXELREC_VERSION);
+  app.add_option("--config", file, "coordinator.yaml");
+  app.add_option("--listen", listen, "gRPC address HOST:PORT; port 0: any free one");
+  app.add_option("--metrics-listen", metrics_listen, "address HOST:PORT of /metrics");
+  app.add_option("--state-dir", state_dir, "folder of the journal");
+  app.add_option("--ready-file", ready_file, "written once serving: JSON with pid and addresses");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) {
+      app.exit(error);
+      return std::optional<Settings>();
+    }
+    return Marked(absl::InvalidArgumentError(error.what()), kUsagePayload);
+  }
+  Settings settings;
+  if (!file.empty()) {
+    absl::StatusOr<config::CoordinatorConfig> loaded = config::LoadCoordinatorConfig(file);
+    if (!loaded.ok()) {
+      return Marked(loaded.status(), kConfigPayload);
+    }
+    settings.config = *std::move(loaded);
+  }
+  if (!listen.empty()) settings.config.listen = listen;
+  if (!metrics_listen.empty()) settings.config.metrics_listen = metrics_listen;
+  if (!state_dir.empty()) settings.config.state_dir = state_dir;
+  settings.ready_file = ready_file;
+  return std::make_optional(std::move(settings));
+}
+
+int ReportError(const absl::Status& status) {
+  std::cerr << "error: " << status.message() << std::endl;
+  if (status.GetPayload(kUsagePayload).has_value()) {
+    return 2;
+  }
+  if (status.GetPayload(kConfigPayload).has_value() || absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status)) {
+    return 4;
+  }
+  return absl::IsUnavailable(status) ? 6 : 1;
+}
+
+}  // namespace pixelrec::coordinator

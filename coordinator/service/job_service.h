@@ -1,0 +1,56 @@
+// Handlers of pixelrec.v1.JobService: unpack, hand to the engine, pack. No decisions.
+//
+// Threads: any; a handler never blocks.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "coordinator/engine/engine.h"
+#include "coordinator/service/log_requests.h"
+#include "coordinator/service/watch_stream.h"
+#include "pixelrec/v1/job_service.grpc.pb.h"
+
+namespace pixelrec::coordinator {
+
+class JobService final : public v1::JobService::CallbackService {
+ public:
+  struct Options {
+    // Every path of a spec must lie under one of these; empty: anywhere.
+    std::vector<std::filesystem::path> roots;
+    WatchStream::Options watch;
+    std::chrono::milliseconds log_timeout{5000};  // for a worker's answer
+  };
+
+  // `engine` and `logs` outlive the server that this is registered with.
+  JobService(Engine& engine, LogRequests& logs, Options options) : engine_(engine), logs_(logs), options_(std::move(options)) {}
+
+  grpc::ServerUnaryReactor* SubmitJob(grpc::CallbackServerContext* context, const v1::SubmitJobRequest* request,
+                                      v1::SubmitJobResponse* response) override;
+  grpc::ServerUnaryReactor* GetJob(grpc::CallbackServerContext* context, const v1::GetJobRequest* request,
+                                   v1::GetJobResponse* response) override;
+  grpc::ServerUnaryReactor* ListJobs(grpc::CallbackServerContext* context, const v1::ListJobsRequest* request,
+                                     v1::ListJobsResponse* response) override;
+  grpc::ServerUnaryReactor* CancelJob(grpc::CallbackServerContext* context, const v1::CancelJobRequest* request,
+                                      v1::CancelJobResponse* response) override;
+  grpc::ServerWriteReactor<v1::WatchJobResponse>* WatchJob(grpc::CallbackServerContext* context,
+                                                           const v1::WatchJobRequest* request) override;
+  grpc::ServerUnaryReactor* ListJobEvents(grpc::CallbackServerContext* context, const v1::ListJobEventsRequest* request,
+                                          v1::ListJobEventsResponse* response) override;
+  grpc::ServerUnaryReactor* ReadJobLog(grpc::CallbackServerContext* context, const v1::ReadJobLogRequest* request,
+                                       v1::ReadJobLogResponse* response) override;
+  grpc::ServerUnaryReactor* ListWorkers(grpc::CallbackServerContext* context, const v1::ListWorkersRequest* request,
+                                        v1::ListWorkersResponse* response) override;
+
+ private:
+  // Runs `read` with the state on the engine's thread and ends the call with its status.
+  grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
+                                   std::function<absl::Status(const State& state, Now now)> read);
+
+  Engine& engine_;
+  LogRequests& logs_;
+  const Options options_;
+};
+
+}  // namespace pixelrec::coordinator
