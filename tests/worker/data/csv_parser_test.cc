@@ -35,7 +35,8 @@ Result Read(absl::string_view text, std::vector<std::string> names, size_t porti
         return absl::OkStatus();
       },
       max_row);
-  for (size_t at = 0; at < text.size() && result.status.ok(); at += portion) result.status = parser.Feed(text.substr(at, portion));
+  for (size_t at = 0; at < text.size() && result.status.ok(); at += portion)
+    result.status = parser.Feed(text.substr(at, portion));
   if (result.status.ok()) result.status = parser.Finish();
   result.has_last = parser.has_column(names.size() - 1);
   return result;
@@ -67,7 +68,10 @@ TEST(CsvParser, EmptyFieldsQuotedOrNot) {
 }
 
 TEST(CsvParser, LineEndsByteOrderMarkAndLastLine) {
-  for (const char* text : {"a,b\n1,2\n3,4\n", "a,b\n1,2\n3,4", "a,b\r\n1,2\r\n3,4\r\n", "\xEF\xBB\xBF" "a,b\r\n1,2\r\n3,4", "a,b\r1,2\r3,4\r"}) {
+  for (const char* text : {"a,b\n1,2\n3,4\n", "a,b\n1,2\n3,4", "a,b\r\n1,2\r\n3,4\r\n",
+                           "\xEF\xBB\xBF"
+                           "a,b\r\n1,2\r\n3,4",
+                           "a,b\r1,2\r3,4\r"}) {
     const Result result = Read(text, {"a", "b"});
     ASSERT_TRUE(result.status.ok()) << result.status;
     EXPECT_THAT(result.rows, ElementsAre(Row{"1", "2"}, Row{"3", "4"})) << text;
@@ -83,7 +87,9 @@ TEST(CsvParser, BlankLinesAreSkippedButCounted) {
 }
 
 TEST(CsvParser, SamePortionsOrNot) {
-  const std::string text = "\xEF\xBB\xBF" "a,b,c\r\n\"x\r\ny\",\"\"\"\",z\r\n\r\n1,2,3\r\n\xC3\xA9,\xE2\x96\x81,\xF0\x9F\x98\x80";
+  const std::string text =
+      "\xEF\xBB\xBF"
+      "a,b,c\r\n\"x\r\ny\",\"\"\"\",z\r\n\r\n1,2,3\r\n\xC3\xA9,\xE2\x96\x81,\xF0\x9F\x98\x80";
   const Result whole = Read(text, {"c", "a", "b"});
   ASSERT_TRUE(whole.status.ok()) << whole.status;
   for (size_t portion = 1; portion < text.size(); ++portion) {
@@ -110,7 +116,9 @@ TEST(CsvParser, MissingColumnNamesThoseThereAre) {
   EXPECT_THAT(Error("A,b\n"), HasSubstr("no column \"a\" (columns: A, b)"));
 }
 
-TEST(CsvParser, DuplicateColumn) { EXPECT_EQ(Error("a,b,a\n1,2,3\n"), "data.csv:1: two columns are called \"a\"; rename or remove one"); }
+TEST(CsvParser, DuplicateColumn) {
+  EXPECT_EQ(Error("a,b,a\n1,2,3\n"), "data.csv:1: two columns are called \"a\"; rename or remove one");
+}
 
 TEST(CsvParser, DuplicateColumnNobodyAsksForIsFine) { EXPECT_TRUE(Read("a,x,x\n1,2,3\n", {"a"}).status.ok()); }
 
@@ -129,10 +137,15 @@ TEST(CsvParser, BadUtf8) {
 }
 
 TEST(CsvParser, Utf16IsNamed) {
-  EXPECT_THAT(Error(absl::string_view("\xFF\xFE" "a\0,\0b\0\n\0", 10)), HasSubstr("UTF-16"));
+  EXPECT_THAT(Error(absl::string_view("\xFF\xFE"
+                                      "a\0,\0b\0\n\0",
+                                      10)),
+              HasSubstr("UTF-16"));
 }
 
-TEST(CsvParser, NulByte) { EXPECT_THAT(Error(absl::string_view("a,b\n1,x\0y\n", 10)), HasSubstr("data.csv:2: column \"b\" holds a NUL byte")); }
+TEST(CsvParser, NulByte) {
+  EXPECT_THAT(Error(absl::string_view("a,b\n1,x\0y\n", 10)), HasSubstr("data.csv:2: column \"b\" holds a NUL byte"));
+}
 
 TEST(CsvParser, EmptyFile) {
   for (const char* text : {"", "\n", "\r\n\r\n", "\xEF\xBB\xBF", "\xEF\xBB"}) EXPECT_FALSE(Read(text, {"a"}).status.ok());
@@ -149,7 +162,8 @@ TEST(CsvParser, StrayAndUnclosedQuotes) {
 TEST(CsvParser, RowsHaveALimit) {
   const std::string row = "a,b\n1," + std::string(1000, 'x') + "\n";
   EXPECT_TRUE(Read(row, {"a", "b"}, 64, false, 2000).status.ok());
-  EXPECT_THAT(std::string(Read(row, {"a", "b"}, 64, false, 500).status.message()), HasSubstr("data.csv:2: the row is longer than 500 bytes"));
+  EXPECT_THAT(std::string(Read(row, {"a", "b"}, 64, false, 500).status.message()),
+              HasSubstr("data.csv:2: the row is longer than 500 bytes"));
   // A row of many small fields, and a header, have it too.
   EXPECT_FALSE(Read("a,b\n" + std::string(1000, ',') + "\n", {"a", "b"}, 64, false, 500).status.ok());
   EXPECT_FALSE(Read(std::string(1000, 'h') + ",a,b\n", {"a", "b"}, 64, false, 500).status.ok());

@@ -57,7 +57,8 @@ TEST(PrepareRefusal, EmptyFiles) {
 TEST(PrepareRefusal, NoSampleLeft) {
   SmallDataset data("user_id,item_id\nu,a\nu,b\nu,c\nv,a\n", kTexts);
   EXPECT_EQ(Prepare(data.options).status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(data.Error(), HasSubstr("no training sample is left of 4 interactions: 1 of 2 users have fewer than 3 events, 1 have 3"));
+  EXPECT_THAT(data.Error(),
+              HasSubstr("no training sample is left of 4 interactions: 1 of 2 users have fewer than 3 events, 1 have 3"));
   EXPECT_THAT(SmallDataset("user_id,item_id\n", kTexts).Error(), HasSubstr("no training sample is left of 0 interactions"));
 }
 

@@ -104,11 +104,11 @@ TEST(Prepare, Texts_X1_X2_X3_W6_W13) {
   SmallDataset data = Usual();
   const auto dataset = data.Open();
   ASSERT_NE(dataset, nullptr);
-  EXPECT_EQ(List(dataset->tokens(2)), Ids("Prompt: title: Alpha again"));                   // X3: the last row wins
-  EXPECT_EQ(List(dataset->tokens(1)), Ids("Prompt: description: only described"));          // an empty field is skipped
-  EXPECT_EQ(List(dataset->tokens(3)), Ids("Prompt: "));                                     // all missing: the prompt alone
-  EXPECT_TRUE(dataset->tokens(4).empty());                                                  // no row: no token at all, no BOS
-  EXPECT_EQ(List(dataset->tokens(5)), Ids("Prompt: title: NAdescription: null"));           // only an empty field is missing
+  EXPECT_EQ(List(dataset->tokens(2)), Ids("Prompt: title: Alpha again"));           // X3: the last row wins
+  EXPECT_EQ(List(dataset->tokens(1)), Ids("Prompt: description: only described"));  // an empty field is skipped
+  EXPECT_EQ(List(dataset->tokens(3)), Ids("Prompt: "));                             // all missing: the prompt alone
+  EXPECT_TRUE(dataset->tokens(4).empty());                                          // no row: no token at all, no BOS
+  EXPECT_EQ(List(dataset->tokens(5)), Ids("Prompt: title: NAdescription: null"));   // only an empty field is missing
   EXPECT_EQ(dataset->item_title(5), "NA | null");
   EXPECT_EQ(dataset->item_title(4), "");
 }
