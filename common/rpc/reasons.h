@@ -25,6 +25,7 @@ inline constexpr char kLogNotFound[] = "LOG_NOT_FOUND";
 inline constexpr char kOutputDirInUse[] = "OUTPUT_DIR_IN_USE";
 inline constexpr char kReaderTooSlow[] = "READER_TOO_SLOW";
 inline constexpr char kRequestIdReused[] = "REQUEST_ID_REUSED";
+inline constexpr char kSessionReplaced[] = "SESSION_REPLACED";
 inline constexpr char kSpecInvalid[] = "SPEC_INVALID";
 inline constexpr char kStaleIncarnation[] = "STALE_INCARNATION";
 inline constexpr char kWorkerSilent[] = "WORKER_SILENT";

@@ -53,7 +53,7 @@ void Stepper::StartGang(JobEntry& entry, v1::TrainerRole role, const std::vector
     // A rename that was committed but not confirmed is finished before anything can be loaded from it.
     const WorkerEntry& first = state_.workers.at(worker_ids.front());
     for (const v1::Artifact& artifact : entry.record.unpublished()) {
-      SendCommit(entry, 0, first, artifact, {});
+      SendCommit(entry, 0, first, artifact);
     }
   }
   for (const GangRank& rank : entry.record.gang().ranks()) {
@@ -89,17 +89,14 @@ void Stepper::SendStart(JobEntry& entry, const GangRank& rank, const WorkerEntry
   Send(worker, std::move(message));
 }
 
-void Stepper::SendCommit(const JobEntry& entry, int32_t rank, const WorkerEntry& worker, const v1::Artifact& artifact,
-                         const std::vector<std::string>& reap) {
+void Stepper::SendCommit(const JobEntry& entry, int32_t rank, const WorkerEntry& worker, const v1::Artifact& artifact) {
   v1::SessionResponse message;
   v1::CommitArtifact& commit = *message.mutable_commit_artifact();
   commit.set_job_id(entry.job().job_id());
   commit.set_generation(entry.job().generation());
   commit.set_rank(rank);
   *commit.mutable_artifact() = artifact;
-  for (const std::string& path : reap) {
-    commit.add_reap(path);
-  }
+  *commit.mutable_reap() = entry.record.reaping();
   Send(worker, std::move(message));
 }
 
@@ -137,7 +134,7 @@ void Stepper::StopAll(JobEntry& entry, bool now, const GangRank* except) {
 
 // The first failure ends the generation and gives it its cause. A broken collective is an exception: it is what the healthy ranks
 // see of another's death, so that they get no blame while the peers can still report.
-void Stepper::FailGang(JobEntry& entry, const GangRank* rank, v1::Failure failure) {
+void Stepper::FailGang(JobEntry& entry, const GangRank* rank, v1::Failure failure, bool ends_itself) {
   Gang& gang = *entry.record.mutable_gang();
   const bool secondary = failure.cause() == v1::FAILURE_CAUSE_COLLECTIVE;
   const bool replaces = gang.failure().cause() == v1::FAILURE_CAUSE_COLLECTIVE && !secondary;
@@ -156,7 +153,7 @@ void Stepper::FailGang(JobEntry& entry, const GangRank* rank, v1::Failure failur
     entry.kill_at = now_.steady + state_.policy.blame_window;
   } else {
     entry.kill_at.reset();
-    StopAll(entry, true, rank);
+    StopAll(entry, true, ends_itself ? rank : nullptr);
   }
 }
 
@@ -173,11 +170,10 @@ void Stepper::SettleDeadlines(JobEntry& entry) {
     auto late = std::find_if(ranks.begin(), ranks.end(), [](const GangRank& r) { return !r.started(); });
     v1::Failure failure;
     failure.set_cause(v1::FAILURE_CAUSE_START_TIMEOUT);
-    failure.set_message(absl::StrFormat("rank %d on %s did not begin to train within %.0f s", late->rank(), late->worker_id(),
+    failure.set_message(absl::StrFormat("did not begin to train within %.0f s",
                                         std::chrono::duration<double>(state_.policy.start_timeout).count()));
     failure.set_hint("see the rank's log; raise start_timeout in coordinator.yaml if the model is just slow to load");
     FailGang(touched, &*late, std::move(failure));
-    StopAll(touched, true);
   }
 }
 
@@ -188,7 +184,7 @@ void Stepper::SettleGang(JobEntry& entry) {
       return;
     }
   }
-  if (entry.record.unpublished_size() > 0) {
+  if (gang.role() == v1::TRAINER_ROLE_TRAIN && entry.record.unpublished_size() > 0) {
     // Its worker still renames them, unless it is gone; then the next generation, or nobody, does.
     auto worker = state_.workers.find(gang.ranks(0).worker_id());
     if (worker != state_.workers.end() && !worker->second.lost && worker->second.incarnation == gang.ranks(0).incarnation()) {
@@ -210,8 +206,7 @@ void Stepper::EndGang(JobEntry& entry) {
   } else if (gang.role() == v1::TRAINER_ROLE_TRAIN && entry.record.unpublished_size() > 0) {
     v1::Failure failure;
     failure.set_cause(v1::FAILURE_CAUSE_WORKER_LOST);
-    failure.set_message(absl::StrCat("worker ", gang.ranks(0).worker_id(), " was lost before it had published ",
-                                     entry.record.unpublished(0).path()));
+    failure.set_message(absl::StrCat("its worker was lost before it had published ", entry.record.unpublished(0).path()));
     failure.set_rank(0);
     failure.set_worker_id(gang.ranks(0).worker_id());
     failure.set_generation(entry.job().generation());

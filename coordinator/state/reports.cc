@@ -123,7 +123,7 @@ void Stepper::OnTrainer(JobEntry& entry, GangRank& rank, WorkerEntry& worker, co
       break;
     case TrainerReport::kFailure:
       if (!rank.stopped()) {
-        FailGang(entry, &rank, report.failure());
+        FailGang(entry, &rank, report.failure(), /*ends_itself=*/true);
         // It exits by itself, or is killed; neither is another failure.
         rank.set_stopped(true);
         SendStop(entry, rank, false);
@@ -212,21 +212,22 @@ void Stepper::OnEpoch(JobEntry& entry, const v1::EpochResult& result) {
 
 namespace {
 
-// Takes out of `checkpoints` all but the newest `keep` recovery checkpoints. Returns their paths.
-std::vector<std::string> Reap(google::protobuf::RepeatedPtrField<v1::Artifact>& checkpoints, int keep) {
-  std::vector<std::string> reaped;
-  for (int i = checkpoints.size() - 1, newer = 0; i >= 0; --i) {
-    if (checkpoints[i].kind() == v1::ARTIFACT_KIND_RECOVERY_CHECKPOINT && ++newer > keep) {
-      reaped.push_back(checkpoints[i].path());
-      checkpoints.erase(checkpoints.begin() + i);
-    }
-  }
-  return reaped;
-}
-
 void RemovePath(google::protobuf::RepeatedPtrField<v1::Artifact>& artifacts, const std::string& path) {
   artifacts.erase(std::remove_if(artifacts.begin(), artifacts.end(), [&](const v1::Artifact& a) { return a.path() == path; }),
                   artifacts.end());
+}
+
+// Gives up all but the newest `keep` recovery checkpoints.
+void Reap(JobRecord& record, int keep) {
+  auto& checkpoints = *record.mutable_checkpoints();
+  for (int i = checkpoints.size() - 1, newer = 0; i >= 0; --i) {
+    if (checkpoints[i].kind() == v1::ARTIFACT_KIND_RECOVERY_CHECKPOINT && ++newer > keep) {
+      const std::string path = checkpoints[i].path();
+      checkpoints.erase(checkpoints.begin() + i);
+      RemovePath(*record.mutable_unpublished(), path);
+      record.add_reaping(path);
+    }
+  }
 }
 
 }  // namespace
@@ -234,7 +235,6 @@ void RemovePath(google::protobuf::RepeatedPtrField<v1::Artifact>& artifacts, con
 void Stepper::OnStaged(JobEntry& entry, GangRank& rank, WorkerEntry& worker, v1::Artifact artifact) {
   artifact.set_generation(entry.job().generation());
   v1::Job& job = *entry.record.mutable_job();
-  std::vector<std::string> reap;
   if (artifact.kind() == v1::ARTIFACT_KIND_BEST_MODEL) {
     *job.mutable_best_model() = artifact;
   } else {
@@ -242,11 +242,14 @@ void Stepper::OnStaged(JobEntry& entry, GangRank& rank, WorkerEntry& worker, v1:
     RemovePath(checkpoints, artifact.path());
     *checkpoints.Add() = artifact;
     *job.mutable_checkpoint() = artifact;
-    reap = Reap(checkpoints, std::max(1, job.spec().checkpoint().keep()));
+    // A path that is written again is not to be removed any more.
+    auto& reaping = *entry.record.mutable_reaping();
+    reaping.erase(std::remove(reaping.begin(), reaping.end(), artifact.path()), reaping.end());
+    Reap(entry.record, std::max(1, job.spec().checkpoint().keep()));
   }
   RemovePath(*entry.record.mutable_unpublished(), artifact.path());
   *entry.record.add_unpublished() = artifact;
-  SendCommit(entry, rank.rank(), worker, artifact, reap);
+  SendCommit(entry, rank.rank(), worker, artifact);
   v1::JobEvent event;
   *event.mutable_artifact() = std::move(artifact);
   Append(entry, std::move(event));
@@ -259,6 +262,10 @@ void Stepper::OnPublished(JobEntry& entry, const v1::Artifact& artifact) {
                                      return a.path() == artifact.path() && a.generation() == artifact.generation();
                                    }),
                     unpublished.end());
+  if (unpublished.empty()) {
+    // Who renames also removes what the same order gave up.
+    entry.record.clear_reaping();
+  }
 }
 
 void Stepper::OnPublishFailed(JobEntry& entry, GangRank& rank, const v1::Failure& failure) {

@@ -61,11 +61,11 @@ class Stepper {
   // gangs.cc
   void StartGang(JobEntry& entry, v1::TrainerRole role, const std::vector<std::string>& worker_ids);
   void SendStart(JobEntry& entry, const GangRank& rank, const WorkerEntry& worker);
-  void SendCommit(const JobEntry& entry, int32_t rank, const WorkerEntry& worker, const v1::Artifact& artifact,
-                  const std::vector<std::string>& reap);
+  void SendCommit(const JobEntry& entry, int32_t rank, const WorkerEntry& worker, const v1::Artifact& artifact);
   void SendStop(const JobEntry& entry, const GangRank& rank, bool now);
   void StopAll(JobEntry& entry, bool now, const GangRank* except = nullptr);
-  void FailGang(JobEntry& entry, const GangRank* rank, v1::Failure failure);
+  // `rank` is the one to blame. `ends_itself`: it has said so, and isn't killed at once.
+  void FailGang(JobEntry& entry, const GangRank* rank, v1::Failure failure, bool ends_itself = false);
   void SettleDeadlines(JobEntry& entry);
   void SettleGang(JobEntry& entry);
   void EndGang(JobEntry& entry);

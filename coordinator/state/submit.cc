@@ -67,7 +67,8 @@ void Stepper::On(const Cancel& cancel) {
   entry.record.set_cancel_request_id(cancel.request_id);
   entry.record.mutable_cancellation()->set_now(cancel.now);
   if (!entry.gang_lives()) {
-    EndJob(entry, v1::JOB_STATE_CANCELLED, "cancelled by the user before its ranks ran");
+    EndJob(entry, v1::JOB_STATE_CANCELLED,
+           entry.job().generation() == 0 ? "cancelled by the user before it ran" : "cancelled by the user");
     return;
   }
   entry.record.mutable_job()->set_reason(cancel.now ? "cancelling" : "cancelling: ranks end at the next step, with a checkpoint");

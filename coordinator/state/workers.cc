@@ -26,9 +26,14 @@ void Stepper::On(const WorkerRegistered& registered) {
       return;
     }
     if (before.session != 0) {
-      outcome_.actions.push_back(CloseSession{before.id, before.session,
-                                              rpc::Refuse(absl::StatusCode::kAborted, rpc::kStaleIncarnation,
-                                                          absl::StrCat("worker '", before.id, "' has opened a newer session"))});
+      const bool newer_daemon = before.incarnation < registered.incarnation;
+      outcome_.actions.push_back(CloseSession{
+          before.id, before.session,
+          newer_daemon ? rpc::Refuse(absl::StatusCode::kAborted, rpc::kStaleIncarnation,
+                                     absl::StrCat("worker '", before.id, "' has registered with a newer incarnation"))
+                       : rpc::Refuse(absl::StatusCode::kUnavailable, rpc::kSessionReplaced,
+                                     absl::StrCat("worker '", before.id, "' has opened a newer session"))});
+      TouchWorker(before.id).session = 0;
     }
     if (before.incarnation < registered.incarnation) {
       Lose(registered.worker_id, "its daemon was restarted");
@@ -90,7 +95,7 @@ void Stepper::Resend(WorkerEntry& worker, JobEntry& entry, GangRank& rank, bool 
   const RankKey key{entry.job().job_id(), entry.job().generation(), rank.rank()};
   if (rank.rank() == 0) {
     for (const v1::Artifact& artifact : entry.record.unpublished()) {
-      SendCommit(entry, rank.rank(), worker, artifact, {});
+      SendCommit(entry, rank.rank(), worker, artifact);
     }
   }
   if (rank.ended()) {
@@ -212,7 +217,7 @@ void Stepper::LoseRank(WorkerEntry& worker, const RankKey& key, const std::strin
   if (!blameless) {
     v1::Failure failure;
     failure.set_cause(v1::FAILURE_CAUSE_WORKER_LOST);
-    failure.set_message(absl::StrCat("worker ", worker.id, " was lost: ", why));
+    failure.set_message(absl::StrCat("its worker was lost: ", why));
     failure.set_hint("see the worker's own log, and whether its machine or network is down");
     FailGang(entry, rank, std::move(failure));
   }
