@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <ctime>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -192,12 +193,19 @@ INSTANTIATE_TEST_SUITE_P(Overrides, JobYamlErrors, testing::ValuesIn(kOverrides)
 // control-plane.md: alias bomb, cycle, depth, 10 MB: INVALID_ARGUMENT in under 50 ms.
 class HostileYaml : public testing::TestWithParam<Case> {};
 
+// Of this thread's own work: a busy machine doesn't count.
+std::chrono::nanoseconds ThreadCpuTime() {
+  timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
+
 TEST_P(HostileYaml, IsRefusedQuickly) {
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = ThreadCpuTime();
   const std::string error = ErrorOf(GetParam().yaml);
-  const auto took = std::chrono::steady_clock::now() - start;
+  const auto took = ThreadCpuTime() - start;
   EXPECT_EQ(error, GetParam().error);
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(PIXELREC_TSAN)
   constexpr auto kAllowed = std::chrono::milliseconds(1000);
 #else
   constexpr auto kAllowed = std::chrono::milliseconds(50);
