@@ -52,7 +52,7 @@ check-protos:
 fuzz:  ## every libFuzzer target for FUZZ_SECONDS (60)
 	@scripts/install_packages.sh build fuzz
 	@cmake --preset fuzz --log-level=WARNING
-	cmake --build --preset fuzz --parallel $(JOBS)
+	cmake --build --preset fuzz --parallel $(JOBS) --target $(patsubst tests/fuzz/%.cc,%,$(wildcard tests/fuzz/*_fuzz.cc))
 	scripts/run_fuzzers.sh build/fuzz $(FUZZ_SECONDS)
 
 .PHONY: fidelity
