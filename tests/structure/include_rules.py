@@ -3,7 +3,7 @@
 
 Usage: include_rules.py ROOT       prints one line per violation; exit code 1 if there is any.
 
-A file belongs to a room (its folder, or a program's main file). A room may include itself, the rooms its row names, and nothing else.
+A file belongs to a room (its folder, or the program that it lies beside). A room may include itself, the rooms its row names, and nothing else.
 Two more rules follow the includes through: LibTorch stays in its own rooms, and no file sees both LibTorch and generated protobuf,
 because the LibTorch wheel carries its own, older google/protobuf headers.
 """
@@ -23,11 +23,12 @@ TABLE = {
     "coordinator/state": (PROTO, "common/rpc/reasons.h"),
     "coordinator/journal": ("common",),
     "coordinator/engine": (PROTO, "common", "coordinator/state", "coordinator/journal"),
-    "coordinator/service": (PROTO, "common", "coordinator/engine"),
-    "coordinator/main.cc": (PROTO, "common", "coordinator/service", "coordinator/engine", "coordinator/journal", "coordinator/state"),
+    # The state for its read-only views; it never steps it.
+    "coordinator/service": (PROTO, "common", "coordinator/engine", "coordinator/state"),
+    "coordinator/main": (PROTO, "common", "coordinator/service", "coordinator/engine", "coordinator/journal", "coordinator/state"),
     "worker/channel": (PROTO, "common"),
     "worker/agent": (PROTO, "common", "worker/channel"),
-    "worker/main.cc": (PROTO, "common", "worker/agent"),
+    "worker/main": (PROTO, "common", "worker/agent"),
     "worker/tokenizer": ("common",),
     "worker/data": ("common", "worker/tokenizer"),
     "worker/model": ("common",),
@@ -44,9 +45,9 @@ TORCH_ROOMS = {"worker/model", "worker/dist", "worker/train", "worker/eval", "wo
 # Libraries with a room of their own: pattern -> (name, rooms that may see it).
 GUARDED = {
     r"(torch|ATen|c10|gloo)/": ("LibTorch", TORCH_ROOMS),
-    r"(grpc|grpcpp)/": ("gRPC", {"common/rpc", "coordinator/service", "coordinator/main.cc", "worker/agent", "worker/main.cc", "ctl"}),
+    r"(grpc|grpcpp)/": ("gRPC", {"common/rpc", "coordinator/service", "coordinator/main", "worker/agent", "worker/main", "ctl"}),
     r"sqlite3\.h": ("SQLite", {"coordinator/journal"}),
-    r"yaml-cpp/": ("yaml-cpp", {"common/config"}),
+    r"yaml-cpp/": ("yaml-cpp", {"common/config", "ctl"}),
     r"sentencepiece": ("SentencePiece", {"worker/tokenizer"}),
     r"csv\.h": ("libcsv", {"worker/data"}),
 }
@@ -63,12 +64,11 @@ def room_of(path):
     parts = path.split("/")
     if parts[0] not in SOURCE_FOLDERS:
         return None
-    if path in TABLE:
-        return path
-    if parts[0] == "worker" and len(parts) == 2 and re.match(r"trainer_\w+\.(cc|h)$", parts[1]):
-        return "worker/trainer"
     if parts[0] == "ctl":
         return "ctl"
+    if len(parts) == 2 and parts[0] in ("coordinator", "worker"):
+        # Files beside a program's main file belong to that program.
+        return "worker/trainer" if re.match(r"worker/trainer_", path) else f"{parts[0]}/main"
     return "/".join(parts[:2]) if len(parts) > 2 else path
 
 

@@ -34,8 +34,7 @@ class IncludeRulesTest(unittest.TestCase):
     def test_a_room_may_have_a_proto_file_of_its_own(self):
         record = {"coordinator/state/record.proto": ""}
         self.assertEqual([], self.violations({**record, "coordinator/engine/replay.cc": '#include "coordinator/state/record.pb.h"\n'}))
-        self.assert_one({**record, "coordinator/service/list.cc": '#include "coordinator/state/record.pb.h"\n'},
-                        "coordinator/service must not include coordinator/state")
+        self.assert_one({**record, "ctl/list.cc": '#include "coordinator/state/record.pb.h"\n'}, "ctl must not include coordinator/state")
 
     def test_wrong_direction_names_file_and_line(self):
         self.assert_one({"worker/train/loop.h": "", "worker/data/dataset.h": '\n#include "worker/train/loop.h"\n'},
