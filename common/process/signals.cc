@@ -2,11 +2,9 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 
 #include "common/storage/atomic_file.h"
@@ -38,18 +36,6 @@ int StopSignal::Wait() {
     pollfd wait{fd_.get(), POLLIN, 0};
     poll(&wait, 1, -1);
   }
-}
-
-long RaiseOpenFileLimit(long wanted) {
-  rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return -1;
-  const rlim_t target = std::min(static_cast<rlim_t>(wanted), limit.rlim_max);
-  if (limit.rlim_cur < target) {
-    limit.rlim_cur = target;
-    setrlimit(RLIMIT_NOFILE, &limit);
-  }
-  getrlimit(RLIMIT_NOFILE, &limit);
-  return static_cast<long>(limit.rlim_cur);
 }
 
 }  // namespace pixelrec::process

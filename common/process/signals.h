@@ -25,7 +25,4 @@ class StopSignal {
   storage::UniqueFd fd_;
 };
 
-// Raises the limit of open files to `wanted`, or as far as the hard limit goes. Returns the limit now in force.
-long RaiseOpenFileLimit(long wanted);
-
 }  // namespace pixelrec::process
