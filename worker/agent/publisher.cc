@@ -1,0 +1,76 @@
+#include "worker/agent/publisher.h"
+
+#include <chrono>
+#include <filesystem>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "common/storage/atomic_file.h"
+
+namespace pixelrec::agent {
+
+Publication Publish(const v1::CommitArtifact& order, const AllowedPaths& allowed) {
+  const auto begin = std::chrono::steady_clock::now();
+  Publication publication;
+  publication.status = allowed.CheckArtifact(order.artifact());
+  if (publication.status.ok()) {
+    // recovery/ is made with the first checkpoint in it.
+    std::error_code ignored;  // the rename says what is wrong
+    std::filesystem::create_directories(std::filesystem::path(order.artifact().path()).parent_path(), ignored);
+    publication.status = storage::PublishDirectory(order.artifact().staging_path(), order.artifact().path());
+  }
+  publication.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  if (!publication.status.ok()) return publication;
+  for (const std::string& path : order.reap()) {
+    if (absl::Status status = allowed.CheckReap(path); !status.ok()) {
+      publication.complaints.emplace_back(status.message());
+      continue;
+    }
+    std::error_code error;
+    std::filesystem::remove_all(path, error);
+    if (error) publication.complaints.push_back(absl::StrCat("can't remove ", path, ": ", error.message()));
+  }
+  return publication;
+}
+
+v1::Failure PublishFailure(const absl::Status& status) {
+  v1::Failure failure;
+  switch (status.code()) {
+    case absl::StatusCode::kResourceExhausted:
+      failure.set_cause(v1::FAILURE_CAUSE_DISK_FULL);
+      failure.set_hint("free space on the volume of output_dir");
+      break;
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kInvalidArgument:
+      failure.set_cause(v1::FAILURE_CAUSE_OUTPUT_UNWRITABLE);
+      failure.set_hint("output_dir must be one writable file system on every worker");
+      break;
+    case absl::StatusCode::kNotFound:
+      failure.set_cause(v1::FAILURE_CAUSE_OUTPUT_UNWRITABLE);
+      failure.set_hint("something removed it, or output_dir is not the same folder on every worker");
+      break;
+    default:
+      failure.set_cause(v1::FAILURE_CAUSE_INTERNAL);
+      break;
+  }
+  failure.set_message(std::string(status.message()));
+  return failure;
+}
+
+std::string CheckpointFailureReason(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kResourceExhausted:
+      return "disk_full";
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kInvalidArgument:
+      return "unwritable";
+    case absl::StatusCode::kNotFound:
+      return "missing";
+    default:
+      return "other";
+  }
+}
+
+}  // namespace pixelrec::agent
