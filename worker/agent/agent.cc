@@ -1,0 +1,166 @@
+#include "worker/agent/agent.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <random>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/rpc/channel.h"
+#include "common/storage/atomic_file.h"
+
+namespace pixelrec::agent {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+
+// Of one trainer's messages between two looks at everything else.
+constexpr size_t kReceiveAtOnce = 256 << 10;
+
+std::function<double()> Uniform() {
+  return [generator = std::mt19937_64(std::random_device{}())]() mutable {
+    return std::uniform_real_distribution<double>(0, 1)(generator);
+  };
+}
+
+absl::Status MakeWritable(const fs::path& directory) {
+  std::error_code error;
+  fs::create_directories(directory, error);
+  if (error) return storage::ErrnoStatus(error.value(), "can't make", directory);
+  if (access(directory.c_str(), W_OK | X_OK) != 0) return storage::ErrnoStatus(errno, "can't write to", directory);
+  return absl::OkStatus();
+}
+
+absl::Status CheckProgram(const fs::path& program) {
+  std::error_code error;
+  if (fs::is_directory(program, error)) return storage::ErrnoStatus(EACCES, "can't run the trainer", program);
+  if (access(program.c_str(), X_OK) != 0) return storage::ErrnoStatus(errno, "can't run the trainer", program);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(Options options) {
+  for (const fs::path& directory : {options.config.work_dir / "logs", options.config.dataset_cache_dir}) {
+    if (absl::Status status = MakeWritable(directory); !status.ok()) return status;
+  }
+  if (absl::Status status = CheckProgram(options.config.trainer); !status.ok()) return status;
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = rpc::OpenChannel(options.config.coordinator);
+  if (!channel.ok()) return channel.status();
+  return std::unique_ptr<Agent>(new Agent(std::move(options), *std::move(channel)));
+}
+
+Agent::Agent(Options options, std::shared_ptr<grpc::Channel> channel)
+    : options_(std::move(options)),
+      channel_(std::move(channel)),
+      stub_(v1::WorkerService::NewStub(channel_)),
+      allowed_(options_.config.roots),
+      logs_(options_.config.work_dir),
+      session_({.random = Uniform()}),
+      slot_({.worker_id = options_.config.worker_id, .stop_grace = options_.stop_grace}),
+      metrics_(*options_.registry, options_.metrics_grace) {}
+
+Agent::~Agent() {
+  if (stream_ != nullptr) stream_->Release(/*cancel=*/true);
+}
+
+absl::Status Agent::Run() {
+  while (!Finished()) {
+    DoWhatIsDue();
+    WriteNext();
+    if (Finished()) break;
+    WaitForEvents();
+  }
+  if (stream_ != nullptr) Drop();
+  return result_;
+}
+
+void Agent::RequestStop() {
+  inbox_->Post([this] { BeginStop(); });
+}
+
+void Agent::BeginStop() {
+  if (stopping_) {  // asked again: at once
+    if (trainer_ != nullptr) trainer_->Kill();
+    farewell_until_ = options_.now();
+    return;
+  }
+  stopping_ = true;
+  options_.log(slot_.empty() ? "stopping" : absl::StrCat("stopping: ends ", slot_.key().ToString()));
+  Do(slot_.StopFor("the worker is stopping", /*leaving=*/true, options_.now()));
+}
+
+bool Agent::Finished() const {
+  if (!stopping_ || !slot_.empty()) return false;
+  return reports_.empty() || session_.state() != Session::State::kRegistered ||
+         (farewell_until_.has_value() && options_.now() >= *farewell_until_);
+}
+
+void Agent::DoWhatIsDue() {
+  const Time now = options_.now();
+  if (stopping_ && slot_.empty() && !farewell_until_.has_value()) farewell_until_ = now + options_.farewell;
+  const Session::Step step = session_.Tick(now);
+  if (step.drop) {
+    options_.log("the coordinator is silent; dials again");
+    Drop();
+    session_.OnClosed(now);
+    Ready();
+  }
+  if (step.open) Open();
+  if (step.beat != 0) {
+    v1::SessionRequest request;
+    request.mutable_beat()->set_number(step.beat);
+    Enqueue(std::move(request));
+  }
+  const std::optional<Time> lost = session_.lost_since();
+  if (lost.has_value() && now >= *lost + session_.orphan_grace() && !slot_.empty() && !std::exchange(orphaned_, true)) {
+    options_.log(
+        absl::StrCat("no coordinator for ", session_.orphan_grace().count() / 1000, " s: ends ", slot_.key().ToString()));
+    Do(slot_.StopFor("the coordinator could not be reached for too long", /*leaving=*/false, now));
+  }
+  Do(slot_.Tick(now));
+  metrics_.Tick(now);
+}
+
+int Agent::PollTimeout() const {
+  Time due = session_.NextDue();
+  const auto sooner = [&due](std::optional<Time> time) { due = std::min(due, time.value_or(due)); };
+  sooner(slot_.NextDue());
+  sooner(metrics_.NextDue());
+  sooner(farewell_until_);
+  if (session_.lost_since().has_value() && !slot_.empty() && !orphaned_) sooner(*session_.lost_since() + session_.orphan_grace());
+  const milliseconds wait = std::chrono::ceil<milliseconds>(due - options_.now());
+  return static_cast<int>(std::clamp<int64_t>(wait.count(), 0, 60'000));
+}
+
+void Agent::WaitForEvents() {
+  std::vector<pollfd> fds{{inbox_->fd(), POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}, {-1, 0, 0}};
+  pollfd &inbox = fds[0], &stop = fds[1], &exited = fds[2], &channel = fds[3];
+  if (options_.stop_signal != nullptr) stop.fd = options_.stop_signal->fd();
+  if (trainer_ != nullptr) {
+    exited.fd = trainer_->pidfd();
+    channel.fd = trainer_->channel_fd();
+    channel.events = static_cast<short>((reports_.full() ? 0 : POLLIN) | (trainer_->wants_write() ? POLLOUT : 0));
+    // poll() reports a hangup even if nothing is asked for; a full buffer must not make this loop spin.
+    if (channel.events == 0) channel.fd = -1;
+  }
+  if (poll(fds.data(), fds.size(), PollTimeout()) <= 0) return;
+  if (inbox.revents != 0) {
+    for (const std::function<void()>& event : inbox_->TakeAll()) event();
+  }
+  if (stop.revents != 0 && options_.stop_signal->Take() != 0) BeginStop();
+  // An inbox event may have ended the trainer that was polled; a new one's descriptors are looked at in the next turn.
+  const bool same = trainer_ != nullptr && trainer_->pidfd() == exited.fd;
+  if (same && channel.revents != 0) {
+    trainer_->Flush();
+    OnTrainerReadable(kReceiveAtOnce);
+  }
+  if (same && exited.revents != 0) OnTrainerExited();
+}
+
+}  // namespace pixelrec::agent
