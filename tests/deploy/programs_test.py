@@ -76,21 +76,20 @@ class ProgramsTest(unittest.TestCase):
         arguments = [re.sub(r"\$\((\w+)\)", lambda name: environment[name.group(1)], argument) for argument in container["args"]]
         arguments = [str(config) if argument == f"/etc/pixelrec/{config.name}" else argument for argument in arguments]
         command = [BIN_DIR / program, *arguments, "--metrics-listen", "127.0.0.1:0", "--ready-file", ready, *flags]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        log = Path(scratch, f"{container['name']}.log")
+        with log.open("w") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         try:
             deadline = time.monotonic() + 20
             while not ready.exists() and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.02)
-            if not ready.exists():
-                process.kill()
-                self.fail(f"{shlex.join(map(str, command))} did not serve: {process.communicate()[1]}")
+            self.assertTrue(ready.exists(), f"{shlex.join(map(str, command))} did not serve: {log.read_text()}")
             yield json.loads(ready.read_text())
             process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=pod["terminationGracePeriodSeconds"])
-            self.assertEqual(0, process.returncode, errors)
+            self.assertEqual(0, process.wait(timeout=pod["terminationGracePeriodSeconds"]), log.read_text())
         finally:
             process.kill()
-            process.communicate()
+            process.wait()
 
     def test_pods_start_answer_their_probes_and_stop(self):
         coordinator, worker = (self.pod(name) for name in ("coordinator", "worker"))
