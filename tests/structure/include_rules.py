@@ -36,11 +36,14 @@ TABLE = {
     "worker/checkpoint": ("common", "worker/dist"),
     "worker/eval": ("common", "worker/model", "worker/data", "worker/dist"),
     "worker/train": ("common", "worker/data", "worker/model", "worker/eval", "worker/checkpoint", "worker/dist"),
-    # trainer_main.cc and the trainer_*.cc files beside it, which convert the plan and report over the channel.
-    "worker/trainer": (PROTO, "common", "worker/channel", "worker/train"),
+    # One-shot commands on a trained model (docs/adr/0004).
+    "worker/tools": ("common", "worker/train", "worker/data", "worker/tokenizer", "worker/model", "worker/eval", "worker/checkpoint", "worker/dist"),
+    # trainer_main.cc and the trainer_*.cc files beside it, which convert the plan and report over the channel. The role PREPARE
+    # goes to worker/data directly.
+    "worker/trainer": (PROTO, "common", "worker/channel", "worker/train", "worker/tools", "worker/data"),
     "ctl": (PROTO, "common"),
 }
-TORCH_ROOMS = {"worker/model", "worker/dist", "worker/train", "worker/eval", "worker/checkpoint", "worker/trainer"}
+TORCH_ROOMS = {"worker/model", "worker/dist", "worker/train", "worker/eval", "worker/checkpoint", "worker/tools", "worker/trainer"}
 
 # Libraries with a room of their own: pattern -> (name, rooms that may see it).
 GUARDED = {
