@@ -37,7 +37,8 @@ absl::StatusOr<Normalizer> Normalizer::Create(const SentencePieceModel& model) {
   if (bytes == 0 || bytes % 4 != 0 || bytes >= map.size() - sizeof(bytes)) return damaged;
   normalizer.units_.resize(bytes / 4);
   std::memcpy(normalizer.units_.data(), map.data() + sizeof(bytes), bytes);
-  normalizer.replacements_ = std::string(map.substr(sizeof(bytes) + bytes));
+  const absl::string_view replacements = map.substr(sizeof(bytes) + bytes);
+  normalizer.replacements_.assign(replacements.data(), replacements.size());
   if (!IsUtf8(normalizer.replacements_)) return damaged;
   return normalizer;
 }
@@ -101,7 +102,7 @@ std::string Normalizer::Normalize(absl::string_view text, const PieceTrie& user_
     after_space = remove_extra_spaces_ && absl::EndsWith(piece, " ");
   }
   if (remove_extra_spaces_) {
-    while (absl::EndsWith(out, space)) out.resize(out.size() - space.size());
+    while (absl::EndsWith(out, space)) out.erase(out.size() - space.size());
   }
   if (add_dummy_prefix_ && space_is_suffix_) out.append(space.data(), space.size());
   return out;
