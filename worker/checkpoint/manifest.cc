@@ -47,6 +47,8 @@ void ReadProgress(JsonFields& fields, Manifest& manifest) {
     manifest.best_validation_loss = fields.Number("best_validation_loss", -kMaxNumber, kMaxNumber);
   manifest.epoch_loss_sum = fields.Number("epoch_loss_sum", -kMaxNumber, kMaxNumber);
   manifest.epoch_loss_rows = fields.Int("epoch_loss_rows", 0, kMaxCount);
+  manifest.samples = fields.Int("samples", 0, kMaxCount);
+  manifest.tokens = fields.Int("tokens", 0, kMaxCount);
 }
 
 // Numbered folders "<prefix>N" of `parent`; nothing where `parent` is absent.
@@ -91,6 +93,8 @@ absl::StatusOr<std::string> FormatManifest(const Manifest& manifest) {
                    {"best_validation_loss", nullptr},
                    {"epoch_loss_sum", manifest.epoch_loss_sum},
                    {"epoch_loss_rows", manifest.epoch_loss_rows},
+                   {"samples", manifest.samples},
+                   {"tokens", manifest.tokens},
                    {"files", FilesToJson(manifest.files)}};
   if (manifest.best_validation_loss) document["best_validation_loss"] = *manifest.best_validation_loss;
   document["manifest_xxh3"] = SelfDigest(document);

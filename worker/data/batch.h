@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "worker/data/dataset.h"
 
 namespace pixelrec::data {
@@ -91,6 +92,8 @@ struct SampleDigest {
   void Add(const RankBatch& batch, int64_t epoch, int64_t step_in_epoch);
   void Merge(const SampleDigest& other);
   std::string Hex() const;
+  // The reverse. INVALID_ARGUMENT: not 32 hex digits.
+  static absl::StatusOr<SampleDigest> FromHex(const std::string& hex);
 };
 
 }  // namespace pixelrec::data

@@ -1,3 +1,5 @@
+#include <charconv>
+
 #include "absl/strings/str_format.h"
 #include "worker/data/batch.h"
 #include "worker/data/philox.h"
@@ -50,6 +52,15 @@ void SampleDigest::Add(const RankBatch& batch, int64_t epoch, int64_t step_in_ep
 void SampleDigest::Merge(const SampleDigest& other) {
   low ^= other.low;
   high ^= other.high;
+}
+
+absl::StatusOr<SampleDigest> SampleDigest::FromHex(const std::string& hex) {
+  SampleDigest digest;
+  const char* middle = hex.data() + hex.size() / 2;
+  const char* end = hex.data() + hex.size();
+  const auto high = std::from_chars(hex.data(), middle, digest.high, 16), low = std::from_chars(middle, end, digest.low, 16);
+  if (hex.size() != 32 || high.ptr != middle || low.ptr != end) return absl::InvalidArgumentError("not a sample digest: " + hex);
+  return digest;
 }
 
 std::string SampleDigest::Hex() const { return absl::StrFormat("%016x%016x", high, low); }

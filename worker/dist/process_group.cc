@@ -15,6 +15,15 @@
 #include "absl/strings/str_cat.h"
 
 namespace pixelrec::dist {
+
+struct Rendezvous::Store {
+  c10::intrusive_ptr<c10d::Store> c10d;
+};
+
+struct ProcessGroup::Backend {
+  c10::intrusive_ptr<c10d::Backend> c10d;
+};
+
 namespace {
 
 absl::StatusOr<c10::intrusive_ptr<c10d::TCPStore>> OpenStore(const std::string& host, uint16_t port, bool listen,
@@ -39,7 +48,7 @@ absl::StatusOr<Rendezvous> Rendezvous::Listen(const std::string& host, std::chro
   if (!store.ok()) return store.status();
   Rendezvous result;
   result.port_ = (*store)->getPort();
-  result.store_ = *std::move(store);
+  result.store_ = std::make_shared<Store>(Store{*std::move(store)});
   return result;
 }
 
@@ -48,7 +57,7 @@ absl::StatusOr<Rendezvous> Rendezvous::Connect(const std::string& host, uint16_t
   if (!store.ok()) return store.status();
   Rendezvous result;
   result.port_ = port;
-  result.store_ = *std::move(store);
+  result.store_ = std::make_shared<Store>(Store{*std::move(store)});
   return result;
 }
 
@@ -59,11 +68,12 @@ absl::StatusOr<ProcessGroup> ProcessGroup::Join(const Rendezvous& rendezvous, co
   group.rank_ = options.rank;
   group.world_size_ = options.world_size;
   try {
-    group.store_ = c10::make_intrusive<c10d::PrefixStore>(options.prefix, rendezvous.store_);
+    const auto store = c10::make_intrusive<c10d::PrefixStore>(options.prefix, rendezvous.store_->c10d);
     auto gloo = c10d::ProcessGroupGloo::Options::create(options.timeout);
     gloo->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(options.host_address));
     gloo->threads = 1;
-    group.backend_ = c10::make_intrusive<c10d::ProcessGroupGloo>(group.store_, options.rank, options.world_size, gloo);
+    group.backend_ = std::make_shared<Backend>(
+        Backend{c10::make_intrusive<c10d::ProcessGroupGloo>(store, options.rank, options.world_size, gloo)});
   } catch (const std::exception& error) {
     return absl::UnavailableError(absl::StrCat("rank ", options.rank, " can't join the other ranks: ", error.what()));
   }
@@ -73,7 +83,7 @@ absl::StatusOr<ProcessGroup> ProcessGroup::Join(const Rendezvous& rendezvous, co
 void ProcessGroup::AllReduceSum(at::Tensor tensor) const {
   if (world_size_ == 1) return;
   std::vector<at::Tensor> tensors = {std::move(tensor)};
-  backend_->allreduce(tensors)->wait();
+  backend_->c10d->allreduce(tensors)->wait();
 }
 
 at::Tensor ProcessGroup::AllGatherRows(const at::Tensor& tensor, const std::vector<int64_t>& rows_by_rank) const {
@@ -86,14 +96,14 @@ at::Tensor ProcessGroup::AllGatherRows(const at::Tensor& tensor, const std::vect
   mine.narrow(0, 0, tensor.size(0)).copy_(tensor);
   shape[0] = largest * world_size_;
   at::Tensor all = at::empty(shape, tensor.options());
-  backend_->_allgather_base(all, mine)->wait();
+  backend_->c10d->_allgather_base(all, mine)->wait();
   std::vector<at::Tensor> parts;
   for (int r = 0; r < world_size_; ++r) parts.push_back(all.narrow(0, r * largest, rows_by_rank[static_cast<size_t>(r)]));
   return at::cat(parts, 0);
 }
 
 void ProcessGroup::Barrier() const {
-  if (world_size_ > 1) backend_->barrier()->wait();
+  if (world_size_ > 1) backend_->c10d->barrier()->wait();
 }
 
 namespace {

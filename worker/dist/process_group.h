@@ -15,11 +15,6 @@
 
 #include "absl/status/statusor.h"
 
-namespace c10d {
-class Backend;
-class Store;
-}  // namespace c10d
-
 namespace pixelrec::dist {
 
 // Where the ranks meet. Rank 0 listens on a port of its own; the others connect to it.
@@ -32,7 +27,8 @@ class Rendezvous {
 
  private:
   friend class ProcessGroup;
-  c10::intrusive_ptr<c10d::Store> store_;
+  struct Store;
+  std::shared_ptr<Store> store_;  // owners: copies of this; the groups made from it keep the c10d store itself
   uint16_t port_ = 0;
 };
 
@@ -62,8 +58,8 @@ class ProcessGroup {
  private:
   int rank_ = 0;
   int world_size_ = 1;
-  c10::intrusive_ptr<c10d::Store> store_;
-  c10::intrusive_ptr<c10d::Backend> backend_;
+  struct Backend;
+  std::shared_ptr<Backend> backend_;  // owners: copies of this; null for a group of one
 };
 
 // AllGatherRows with a gradient (rule N3): the backward pass sums every rank's cotangent and hands each rank its own rows back.

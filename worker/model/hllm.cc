@@ -27,7 +27,8 @@ Hllm::Hllm(const Options& options, HllmWeights weights)
 at::Tensor Hllm::EncodeItems(const PackedItems& items) const {
   const at::Device device = weights_.item_emb_tokens.device();
   const int64_t hidden = options_.item_llm.hidden_size;
-  if (items.segments.count() == 0) return at::zeros({0, hidden}, weights_.item_emb_tokens.options());
+  // No items still give a tensor with a graph: the collectives of the backward pass must run on every rank.
+  if (items.segments.count() == 0) return weights_.item_emb_tokens.view({1, hidden}).narrow(0, 0, 0);
   std::vector<int64_t> ends;
   ends.reserve(static_cast<size_t>(items.segments.count()));
   for (int64_t s = 0; s < items.segments.count(); ++s) ends.push_back(items.segments.begin(s) + items.segments.length(s) - 1);

@@ -1,0 +1,202 @@
+#include "worker/train/artifacts.h"
+
+#include <charconv>
+#include <chrono>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/storage/atomic_file.h"
+#include "worker/checkpoint/best_model.h"
+#include "worker/checkpoint/checkpoint_files.h"
+#include "worker/train/failure.h"
+#include "worker/train/tensor_bytes.h"
+
+namespace pixelrec::train {
+namespace {
+
+constexpr char kStagingFolder[] = ".staging";
+
+std::filesystem::path StagingPath(const Session& s, const std::string& name) {
+  return s.job.output_dir / kStagingFolder / absl::StrCat("g", s.job.generation) / name;
+}
+
+absl::Status WithOutputKind(absl::Status status) {
+  const FailureKind kind = absl::IsResourceExhausted(status) ? FailureKind::kDiskFull : FailureKind::kOutputUnwritable;
+  return WithKind(std::move(status), kind);
+}
+
+checkpoint::TensorInfo InfoOf(const std::string& name, const at::Tensor& tensor) {
+  const auto bytes = BytesOf(tensor);
+  return {.name = name, .dtype = "F32", .shape = tensor.sizes().vec(), .data = bytes.data(), .bytes = bytes.size()};
+}
+
+// Every named tensor of a flat buffer, as bytes that lie in it.
+std::vector<checkpoint::TensorInfo> NamedTensors(const dist::FlatParameters& parameters, const at::Tensor& flat, const std::string& prefix = "") {
+  std::vector<checkpoint::TensorInfo> tensors;
+  for (const auto& [name, range] : parameters.ranges()) tensors.push_back(InfoOf(prefix + name, parameters.view(flat, name)));
+  return tensors;
+}
+
+absl::Status CopyNamedTensors(const checkpoint::SafetensorsFile& file, const std::string& prefix, const dist::FlatParameters& parameters,
+                              const at::Tensor& flat) {
+  for (const auto& [name, range] : parameters.ranges()) {
+    auto info = file.Find(prefix + name);
+    if (!info.ok()) return info.status();
+    if (info->shape != range.shape) return absl::DataLossError(absl::StrCat(file.path().string(), ": tensor ", name, " has another shape than the model's"));
+    parameters.view(flat, name).copy_(TensorOf(*info));
+  }
+  return absl::OkStatus();
+}
+
+checkpoint::Manifest ManifestOf(const Session& s, ArtifactKind kind) {
+  checkpoint::Manifest m = s.facts;
+  m.kind = kind == ArtifactKind::kRecoveryCheckpoint ? checkpoint::CheckpointKind::kRecovery : checkpoint::CheckpointKind::kEpoch;
+  m.epoch = s.position.epoch;
+  m.step = s.position.step;
+  m.step_in_epoch = s.position.step_in_epoch;
+  m.updates = s.optimizer->steps();
+  m.sample_digest = s.position.digest.Hex();
+  m.best_validation_loss = s.position.best_validation_loss;
+  m.epoch_loss_sum = s.position.epoch_loss_sum;
+  m.epoch_loss_rows = s.position.epoch_loss_rows;
+  m.tokens = s.position.tokens;
+  m.samples = s.position.samples;
+  return m;
+}
+
+// One side of best_model/: the trained tensors under their own names.
+checkpoint::HfExport SideExport(const Session& s, const std::string& side, const std::filesystem::path& source,
+                                const checkpoint::DecoderConfig& config, const checkpoint::ModelWeights& original) {
+  checkpoint::HfExport result{.source_dir = source, .config = &config, .original = &original, .trained = {}};
+  const std::string prefix = side + ".";
+  for (const auto& [name, range] : s.parameters->ranges()) {
+    if (name.starts_with(prefix)) {
+      const std::string own = name.substr(prefix.size());
+      result.trained[own] = InfoOf(own, s.parameters->weight(name));
+    }
+  }
+  return result;
+}
+
+class Stopwatch {
+ public:
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace
+
+absl::StatusOr<ArtifactRecord> StageCheckpoint(const Session& s, ArtifactKind kind) {
+  const Stopwatch watch;
+  const bool recovery = kind == ArtifactKind::kRecoveryCheckpoint;
+  const std::string name = recovery ? absl::StrCat("step-", s.position.step) : absl::StrCat("checkpoint-epoch-", s.position.epoch);
+  ArtifactRecord record{.kind = kind,
+                        .staging_path = StagingPath(s, name),
+                        .path = recovery ? s.job.output_dir / "recovery" / name : s.job.output_dir / name,
+                        .epoch = static_cast<int>(s.position.epoch),
+                        .step = s.position.step};
+  std::vector<checkpoint::TensorInfo> moments = NamedTensors(*s.parameters, s.optimizer->exp_avg(), checkpoint::kFirstMoment);
+  for (auto& info : NamedTensors(*s.parameters, s.optimizer->exp_avg_sq(), checkpoint::kSecondMoment)) moments.push_back(std::move(info));
+  auto written = checkpoint::WriteCheckpoint(record.staging_path, ManifestOf(s, kind), NamedTensors(*s.parameters, s.parameters->weights()), moments);
+  if (!written.ok()) return WithOutputKind(written.status());
+  record.bytes = static_cast<int64_t>(written->bytes);
+  record.manifest_digest = written->manifest_digest;
+  record.write_seconds = watch.seconds();
+  return record;
+}
+
+absl::StatusOr<ArtifactRecord> StageBestModel(const Session& s, double validation_loss) {
+  const Stopwatch watch;
+  ArtifactRecord record{.kind = ArtifactKind::kBestModel,
+                        .staging_path = StagingPath(s, absl::StrCat("best_model-", s.position.step)),
+                        .path = s.job.output_dir / "best_model",
+                        .epoch = static_cast<int>(s.position.epoch),
+                        .step = s.position.step,
+                        .validation_loss = validation_loss};
+  // What isn't trained (the user LLM's token embeddings, output heads) comes from the model directories, as it was.
+  auto item = checkpoint::OpenModelWeights(s.job.item_model_dir, s.item_config);
+  if (!item.ok()) return WithKind(item.status(), FailureKind::kBadModel);
+  auto user = checkpoint::OpenModelWeights(s.job.user_model_dir, s.user_config);
+  if (!user.ok()) return WithKind(user.status(), FailureKind::kBadModel);
+  const checkpoint::BestModelTensors tensors{.item = SideExport(s, "item_llm", s.job.item_model_dir, s.item_config, *item),
+                                             .user = SideExport(s, "user_llm", s.job.user_model_dir, s.user_config, *user),
+                                             .item_emb_tokens = InfoOf("item_emb_tokens", s.parameters->weight("item_emb_tokens")),
+                                             .logit_scale = InfoOf("logit_scale", s.parameters->weight("logit_scale"))};
+  const checkpoint::HllmInfo info{.item_emb_token_n = 1,
+                                  .max_seq_length = s.dataset->max_seq_length(),
+                                  .max_text_length = s.dataset->max_text_length(),
+                                  .item_prompt = s.job.item_prompt,
+                                  .text_keys = s.job.text_keys,
+                                  .nce_thres = model::kNceThreshold,
+                                  .data_hash = s.dataset->data_hash(),
+                                  .epoch = s.position.epoch,
+                                  .step = s.position.step,
+                                  .validation_loss = validation_loss,
+                                  .job_name = s.job.job_name,
+                                  .program_version = s.facts.program_version};
+  auto written = checkpoint::WriteBestModel(record.staging_path, info, tensors);
+  if (!written.ok()) return WithOutputKind(written.status());
+  record.bytes = static_cast<int64_t>(written->bytes);
+  record.manifest_digest = written->info_digest;
+  record.write_seconds = watch.seconds();
+  return record;
+}
+
+absl::Status RestoreCheckpoint(const std::filesystem::path& path, Session& s) {
+  auto opened = checkpoint::OpenCheckpoint(path);
+  if (!opened.ok()) return WithKind(opened.status(), FailureKind::kBadData, "remove this checkpoint; the one before it is used then");
+  const checkpoint::Manifest& m = opened->manifest;
+  if (auto status = checkpoint::CheckContinues(m, s.facts); !status.ok()) {
+    return WithKind(status, FailureKind::kBadData, "give the job an output_dir of its own, or output_policy: replace");
+  }
+  if (auto status = CopyNamedTensors(*opened->model, "", *s.parameters, s.parameters->weights()); !status.ok()) return status;
+  if (auto status = CopyNamedTensors(*opened->optimizer, checkpoint::kFirstMoment, *s.parameters, s.optimizer->exp_avg()); !status.ok()) return status;
+  if (auto status = CopyNamedTensors(*opened->optimizer, checkpoint::kSecondMoment, *s.parameters, s.optimizer->exp_avg_sq()); !status.ok()) return status;
+  s.optimizer->set_steps(m.updates);
+  s.position = {.step = m.step,
+                .epoch = m.epoch,
+                .step_in_epoch = m.step_in_epoch,
+                .epoch_loss_sum = m.epoch_loss_sum,
+                .epoch_loss_rows = m.epoch_loss_rows,
+                .digest = {},
+                .best_validation_loss = m.best_validation_loss,
+                .tokens = m.tokens,
+                .samples = m.samples};
+  auto digest = data::SampleDigest::FromHex(m.sample_digest);
+  if (!digest.ok()) return digest.status();
+  s.position.digest = *digest;
+  return absl::OkStatus();
+}
+
+void CopyBestModelWeights(const checkpoint::BestModel& best, dist::FlatParameters& parameters) {
+  for (const auto& [side, weights] : {std::pair("item_llm.", &best.item), std::pair("user_llm.", &best.user)}) {
+    for (const auto& [name, info] : weights->tensors) {
+      const std::string full = side + name;
+      if (parameters.ranges().contains(full)) parameters.weight(full).copy_(TensorOf(info));
+    }
+  }
+  parameters.weight("item_emb_tokens").copy_(TensorOf(best.item_emb_tokens));
+  parameters.weight("logit_scale").copy_(TensorOf(best.logit_scale));
+}
+
+absl::Status LoadBestModelWeights(const std::filesystem::path& path, dist::FlatParameters& parameters) {
+  auto opened = checkpoint::OpenBestModel(path);
+  if (opened.ok()) CopyBestModelWeights(*opened, parameters);
+  return opened.status();
+}
+
+void RemoveStaleStaging(const Session& s) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(s.job.output_dir / kStagingFolder, ignored)) {
+    const std::string name = entry.path().filename();
+    uint64_t generation = 0;
+    const auto [end, error] = std::from_chars(name.data() + 1, name.data() + name.size(), generation);
+    if (name.starts_with("g") && error == std::errc() && generation < s.job.generation) std::filesystem::remove_all(entry.path(), ignored);
+  }
+}
+
+}  // namespace pixelrec::train

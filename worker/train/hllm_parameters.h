@@ -1,0 +1,34 @@
+// The trained tensors of an HLLM in flat buffers, filled from two model directories, seen by the model as leaves.
+//
+// Names: item_llm.layers.0.self_attn.q_proj.weight, ..., user_llm.norm.weight, item_emb_tokens, logit_scale: those of the model
+// directories behind the prefix of their side. The user LLM's token embeddings and both heads take no part (rule M6).
+// Threads: one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "worker/checkpoint/decoder_config.h"
+#include "worker/dist/flat_parameters.h"
+#include "worker/model/hllm.h"
+
+namespace pixelrec::train {
+
+model::DecoderDescription Describe(const checkpoint::DecoderConfig& config);
+
+// Units in the order of the forward pass: embeddings, item layers, user layers, head (hllm.md 4.1).
+std::vector<dist::Unit> HllmUnits(const checkpoint::DecoderConfig& item_llm, const checkpoint::DecoderConfig& user_llm);
+
+// The model's leaves.
+model::HllmWeights LeafWeights(const dist::FlatParameters& parameters, int64_t item_layers, int64_t user_layers);
+
+// Copies one side's tensors ("item_llm" or "user_llm") from its model directory. Errors of checkpoint::OpenModelWeights.
+absl::Status LoadSide(const std::filesystem::path& model_dir, const checkpoint::DecoderConfig& config, const std::string& side,
+                      dist::FlatParameters& parameters);
+
+// item_emb_tokens ~ N(0, 0.02) from `seed` (rule M1), logit_scale = ln(1/0.07) (rule N1).
+void InitializeHead(uint64_t seed, dist::FlatParameters& parameters);
+
+}  // namespace pixelrec::train

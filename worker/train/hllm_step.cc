@@ -1,0 +1,56 @@
+#include "worker/train/hllm_step.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/tensor.h>
+
+#include <algorithm>
+#include <span>
+#include <vector>
+
+#include "worker/eval/item_matrix.h"
+
+namespace pixelrec::train {
+namespace {
+
+// Tokens in one call of the item LLM: a layer's activations of one call stay in the cache (measured; docs/performance.md).
+constexpr int64_t kTokensPerCall = 2048;
+
+// [items, H], in several calls; with gradient checkpointing the memory is the layers' inputs of all calls.
+at::Tensor EncodeDistinctItems(const data::Dataset& dataset, const model::Hllm& hllm, std::span<const uint32_t> items) {
+  std::vector<at::Tensor> parts;
+  for (size_t begin = 0; begin < items.size();) {
+    size_t end = begin;
+    for (int64_t tokens = 0; end < items.size() && tokens < kTokensPerCall; ++end) {
+      tokens += static_cast<int64_t>(dataset.tokens(items[end]).size()) + 1;
+    }
+    parts.push_back(hllm.EncodeItems(eval::PackItems(dataset, items.subspan(begin, end - begin))));
+    begin = end;
+  }
+  if (parts.empty()) return hllm.EncodeItems({});
+  return parts.size() == 1 ? parts.front() : at::cat(parts, 0);
+}
+
+}  // namespace
+
+at::Tensor MicroStepLoss(const data::Dataset& dataset, const model::Hllm& hllm, const dist::ProcessGroup& group,
+                         const data::RankBatch& batch) {
+  const at::Tensor items_IH = EncodeDistinctItems(dataset, hllm, batch.items);
+  const auto gather = [&](const std::vector<int64_t>& rows) { return items_IH.index_select(0, at::tensor(rows, at::kLong).to(items_IH.device())); };
+
+  // Inputs of a row are all its positives but the last, targets all but the first (rule T2).
+  model::Segments histories;
+  std::vector<int64_t> inputs, targets;
+  for (size_t row = 0; row + 1 < batch.row_offsets.size(); ++row) {
+    const auto first = batch.positives.begin() + batch.row_offsets[row], last = batch.positives.begin() + batch.row_offsets[row + 1];
+    inputs.insert(inputs.end(), first, last - 1);
+    targets.insert(targets.end(), first + 1, last);
+    histories.Append(last - first - 1);
+  }
+  const at::Tensor negatives_KH = dist::GatherRowsWithGradient(group, gather(batch.negatives), batch.negatives_by_rank);
+  const at::Tensor users_RH = hllm.EncodeUsers(gather(inputs), histories, model::Rows::kAll);
+  const model::NceLoss loss = model::ComputeNceLoss(users_RH, gather(targets), negatives_KH, hllm.weights().logit_scale);
+  return loss.sum / static_cast<double>(std::max<int64_t>(1, batch.global_valid_rows));
+}
+
+}  // namespace pixelrec::train

@@ -1,0 +1,20 @@
+// One micro-step of training: a rank's batch -> its share of the loss and of the gradient (rules W2, W3, W12, W16).
+//
+// Threads: one thread at a time; collective: every rank of the group must call it with its share of the same micro-step.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "worker/data/batch.h"
+#include "worker/data/dataset.h"
+#include "worker/dist/process_group.h"
+#include "worker/model/hllm.h"
+
+namespace pixelrec::train {
+
+// -> [] this rank's sum over its valid rows, divided by the valid rows of the whole global batch. Summed over ranks and micro-steps it is
+// the loss; its gradients, summed likewise, are the exact gradient through every gathered negative.
+at::Tensor MicroStepLoss(const data::Dataset& dataset, const model::Hllm& hllm, const dist::ProcessGroup& group,
+                         const data::RankBatch& batch);
+
+}  // namespace pixelrec::train

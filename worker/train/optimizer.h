@@ -1,0 +1,45 @@
+// AdamW over the flat parameters (rule O1), clipping by the global norm (rule W5).
+//
+// Threads: one thread at a time.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "worker/dist/flat_parameters.h"
+
+namespace pixelrec::train {
+
+// Scales the gradients in place so that their norm over all trained tensors is at most `max_norm`; returns the norm before.
+// Not finite: the gradients are left alone and the caller must skip the step.
+double ClipGradients(dist::FlatParameters& parameters, double max_norm);
+
+class AdamW {
+ public:
+  struct Options {
+    double weight_decay = 0.01;  // on everything, norms and scalars included (rule O1)
+    double beta1 = 0.9;
+    double beta2 = 0.999;
+    double epsilon = 1e-8;
+  };
+
+  AdamW(dist::FlatParameters& parameters, const Options& options);
+
+  // One update with the gradients as they are.
+  void Step(double learning_rate);
+
+  const at::Tensor& exp_avg() const { return exp_avg_; }        // [n], as the flat weights
+  const at::Tensor& exp_avg_sq() const { return exp_avg_sq_; }  // [n]
+  int64_t steps() const;
+  void set_steps(int64_t steps);
+
+ private:
+  dist::FlatParameters& parameters_;
+  Options options_;
+  at::Tensor exp_avg_;
+  at::Tensor exp_avg_sq_;
+  at::Tensor step_;
+};
+
+}  // namespace pixelrec::train

@@ -1,0 +1,132 @@
+#include "worker/train/session.h"
+
+#include <ATen/Parallel.h>
+
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "worker/checkpoint/digest.h"
+#include "worker/train/artifacts.h"
+#include "worker/train/failure.h"
+#include "worker/train/hllm_parameters.h"
+
+namespace pixelrec::train {
+namespace {
+
+constexpr std::chrono::milliseconds kStoreTimeout{120'000};
+
+absl::Status OpenData(Session& s) {
+  auto dataset = data::Dataset::Open(s.job.dataset_dir);
+  if (!dataset.ok()) return WithKind(dataset.status(), FailureKind::kBadData, "remove the prepared dataset; it is made again from the CSV files");
+  s.dataset = *std::move(dataset);
+  s.batches = {.seed = s.job.seed,
+               .global_batch_size = s.job.global_batch_size,
+               .micro_batch_size = s.job.micro_batch_size,
+               .num_negatives = s.job.num_negatives,
+               .rank = s.job.rank,
+               .world_size = s.job.world_size};
+  s.steps_per_epoch = data::StepsPerEpoch(*s.dataset, s.batches);
+  s.total_steps = s.steps_per_epoch * s.job.epochs;
+  return absl::OkStatus();
+}
+
+absl::Status CheckModelsFit(const Session& s) {
+  if (s.item_config.hidden_size != s.user_config.hidden_size) {
+    return absl::InvalidArgumentError(absl::StrCat("item_model_dir has hidden_size ", s.item_config.hidden_size, ", user_model_dir ",
+                                                   s.user_config.hidden_size, ": the user LLM reads the item LLM's embeddings, so they must be equal"));
+  }
+  if (s.dataset->vocab_size() > s.item_config.vocab_size) {
+    return absl::InvalidArgumentError(absl::StrCat("the tokenizer in ", s.job.item_model_dir.string(), " has ", s.dataset->vocab_size(),
+                                                   " ids, the model's vocab_size is ", s.item_config.vocab_size));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status OpenModels(Session& s) {
+  for (auto [dir, config] : {std::pair(&s.job.item_model_dir, &s.item_config), std::pair(&s.job.user_model_dir, &s.user_config)}) {
+    auto read = checkpoint::ReadDecoderConfig(*dir);
+    if (!read.ok()) return read.status();
+    *config = *std::move(read);
+  }
+  if (auto status = CheckModelsFit(s); !status.ok()) return status;
+  s.parameters = std::make_unique<dist::FlatParameters>(HllmUnits(s.item_config, s.user_config), at::TensorOptions(at::kFloat));
+  if (auto status = LoadSide(s.job.item_model_dir, s.item_config, "item_llm", *s.parameters); !status.ok()) return status;
+  if (auto status = LoadSide(s.job.user_model_dir, s.user_config, "user_llm", *s.parameters); !status.ok()) return status;
+  InitializeHead(s.job.seed, *s.parameters);
+  s.hllm = std::make_unique<model::Hllm>(
+      model::Hllm::Options{.item_llm = Describe(s.item_config),
+                           .user_llm = Describe(s.user_config),
+                           .max_text_length = s.dataset->max_text_length(),
+                           .max_seq_length = s.dataset->max_seq_length(),
+                           .gradient_checkpointing = s.job.gradient_checkpointing},
+      LeafWeights(*s.parameters, s.item_config.num_hidden_layers, s.user_config.num_hidden_layers));
+  s.optimizer = std::make_unique<AdamW>(*s.parameters, AdamW::Options{.weight_decay = s.job.weight_decay});
+  return absl::OkStatus();
+}
+
+absl::Status MeetPeers(Session& s, WorkerLink& link) {
+  if (s.job.world_size == 1) return absl::OkStatus();
+  auto rendezvous = [&]() -> absl::StatusOr<dist::Rendezvous> {
+    if (s.is_rank_zero()) {
+      auto listening = dist::Rendezvous::Listen(s.job.host_address, kStoreTimeout);
+      if (listening.ok()) link.StoreOpened(s.job.host_address, listening->port());
+      return listening;
+    }
+    auto store = link.WaitForStore();
+    if (!store.ok()) return store.status();
+    return dist::Rendezvous::Connect(store->first, static_cast<uint16_t>(store->second), kStoreTimeout);
+  }();
+  if (!rendezvous.ok()) return rendezvous.status();
+  auto group = dist::ProcessGroup::Join(*rendezvous, {.rank = s.job.rank,
+                                                      .world_size = s.job.world_size,
+                                                      .host_address = s.job.host_address,
+                                                      .prefix = absl::StrCat(s.job.job_id, "/", s.job.generation)});
+  if (!group.ok()) return group.status();
+  s.group = *std::move(group);
+  return absl::OkStatus();
+}
+
+absl::Status CollectFacts(Session& s) {
+  auto item = checkpoint::DigestFile(s.job.item_model_dir / "config.json");
+  if (!item.ok()) return item.status();
+  auto user = checkpoint::DigestFile(s.job.user_model_dir / "config.json");
+  if (!user.ok()) return user.status();
+  s.facts.program_version = PIXELREC_VERSION;
+  s.facts.job_name = s.job.job_name;
+  s.facts.job_id = s.job.job_id;
+  s.facts.world_size = s.job.world_size;
+  s.facts.generation = s.job.generation;
+  s.facts.seed = s.job.seed;
+  s.facts.global_batch_size = s.job.global_batch_size;
+  s.facts.total_steps = s.total_steps;
+  s.facts.data_hash = s.dataset->data_hash();
+  s.facts.item_config_digest = item->xxh3;
+  s.facts.user_config_digest = user->xxh3;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Session>> OpenSession(const TrainJob& job, WorkerLink& link) {
+  auto session = std::make_unique<Session>();
+  session->job = job;
+  if (job.threads > 0) at::set_num_threads(job.threads);
+  link.Progress({.epochs = job.epochs, .section = "load", .section_fraction = 0});
+  if (auto status = OpenData(*session); !status.ok()) return status;
+  if (auto status = OpenModels(*session); !status.ok()) return WithKind(status, FailureKind::kBadModel);
+  if (auto status = CollectFacts(*session); !status.ok()) return WithKind(status, FailureKind::kBadModel);
+  if (auto status = MeetPeers(*session, link); !status.ok()) return WithKind(status, FailureKind::kCollective);
+  if (!job.resume_from.empty()) {
+    if (auto status = RestoreCheckpoint(job.resume_from, *session); !status.ok()) return status;
+    if (session->is_rank_zero()) {
+      link.Notice(false, absl::StrCat("continuing from ", job.resume_from.string(), ", step ", session->position.step, " of ", session->total_steps));
+    }
+  }
+  if (job.bf16 && session->is_rank_zero()) {
+    link.Notice(false, "bf16: true was asked for; this rank trains on a CPU, in fp32");
+  }
+  return session;
+}
+
+}  // namespace pixelrec::train

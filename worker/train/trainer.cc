@@ -1,0 +1,203 @@
+#include "worker/train/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "worker/eval/item_matrix.h"
+#include "worker/eval/ranking.h"
+#include "worker/train/artifacts.h"
+#include "worker/train/batch_prefetcher.h"
+#include "worker/train/failure.h"
+#include "worker/train/progress_log.h"
+#include "worker/train/session.h"
+#include "worker/train/training_step.h"
+#include "worker/train/validation.h"
+
+namespace pixelrec::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+void SetMetrics(const eval::RankingMetrics& metrics, std::vector<EpochRecord::At>& at, EpochRecord& record) {
+  for (const eval::MetricAtK& m : metrics.at) at.push_back({.k = m.k, .recall = m.recall, .ndcg = m.ndcg});
+  record.users = metrics.users;
+  record.masked_targets = metrics.masked_targets;
+  record.tied_targets = metrics.tied_targets;
+}
+
+class Trainer {
+ public:
+  Trainer(Session& session, WorkerLink& link, ProgressLog& log) : s_(session), link_(link), log_(log), step_(session, link) {}
+
+  absl::Status Run() {
+    link_.TrainingStarted(s_.position.step);
+    if (s_.is_rank_zero()) RemoveStaleStaging(s_);
+    epochs_ = s_.job.finished_epochs;
+    last_checkpoint_ = Clock::now();
+    while (s_.position.epoch < s_.job.epochs) {
+      if (auto status = TrainEpoch(); !status.ok()) return status;
+      if (auto status = FinishEpoch(); !status.ok()) return status;
+    }
+    return FinishJob();
+  }
+
+ private:
+  int epoch() const { return static_cast<int>(s_.position.epoch) + 1; }  // the one in hand, from 1
+
+  absl::Status TrainEpoch() {
+    epoch_start_ = Clock::now();
+    BatchPrefetcher batches(*s_.dataset, s_.batches, epoch(), s_.position.step_in_epoch, s_.job.dataloader_num_workers);
+    while (s_.position.step_in_epoch < s_.steps_per_epoch) {
+      auto done = step_.Run(batches, epoch());
+      if (!done.ok()) return done.status();
+      train_seconds_ += done->seconds;
+      log_.Step(*done, epoch());
+      if (auto status = AfterStep(*done); !status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
+
+  // Stop requests and recovery checkpoints: at a step border, decided alike on all ranks (flags travel with the step's statistics).
+  absl::Status AfterStep(const StepOutcome& step) {
+    const bool epoch_ends = s_.position.step_in_epoch == s_.steps_per_epoch;
+    if (step.stop_requested) {
+      if (step.checkpoint_before_stop && s_.is_rank_zero() && !epoch_ends) {
+        if (auto status = Stage(ArtifactKind::kRecoveryCheckpoint); !status.ok()) return status;
+        if (auto status = AwaitCommits(); !status.ok()) return status;
+      }
+      return absl::CancelledError("stopped as asked");
+    }
+    const bool due_by_steps = s_.job.checkpoint_every_steps > 0 && s_.position.step % s_.job.checkpoint_every_steps == 0;
+    const bool due_by_time =
+        s_.job.checkpoint_every_seconds > 0 && SecondsSince(last_checkpoint_) >= static_cast<double>(s_.job.checkpoint_every_seconds);
+    // Only rank 0 writes, so only rank 0's clock matters.
+    if (s_.is_rank_zero() && !epoch_ends && (due_by_steps || due_by_time)) return Stage(ArtifactKind::kRecoveryCheckpoint);
+    return absl::OkStatus();
+  }
+
+  // A checkpoint that can't be written doesn't end the job: it is reported, and the one before stays.
+  absl::Status Stage(ArtifactKind kind) {
+    last_checkpoint_ = Clock::now();
+    auto staged = StageCheckpoint(s_, kind);
+    if (!staged.ok()) {
+      link_.Notice(true, absl::StrCat("checkpoint at step ", s_.position.step, " failed, training goes on: ", staged.status().message()));
+      return absl::OkStatus();
+    }
+    Announce(*staged);
+    return absl::OkStatus();
+  }
+
+  void Announce(const ArtifactRecord& artifact) {
+    link_.ArtifactStaged(artifact);
+    staged_.push_back(artifact);
+  }
+
+  absl::Status AwaitCommits() {
+    for (const ArtifactRecord& artifact : std::exchange(staged_, {})) {
+      if (auto status = link_.WaitUntilCommitted(artifact.path, artifact.step); !status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status FinishEpoch() {
+    EpochRecord record{.epoch = epoch(), .step = s_.position.step};
+    record.train_loss = s_.position.epoch_loss_rows > 0 ? s_.position.epoch_loss_sum / static_cast<double>(s_.position.epoch_loss_rows) : NAN;
+    const auto start = Clock::now();
+    if (auto status = Evaluate(record); !status.ok()) return status;
+    evaluation_seconds_ += SecondsSince(start);
+    record.seconds = SecondsSince(epoch_start_);
+    record.best = !s_.position.best_validation_loss || record.validation_loss < *s_.position.best_validation_loss;
+    if (record.best) s_.position.best_validation_loss = record.validation_loss;
+    s_.position.epoch += 1;
+    s_.position.step_in_epoch = 0;
+    s_.position.epoch_loss_sum = 0;
+    s_.position.epoch_loss_rows = 0;
+    epochs_.push_back(record);
+    if (!s_.is_rank_zero()) return absl::OkStatus();
+    log_.Epoch(record);
+    link_.EpochFinished(record);
+    return WriteEpochArtifacts(record);
+  }
+
+  absl::Status WriteEpochArtifacts(const EpochRecord& record) {
+    if (record.best) {
+      auto best = StageBestModel(s_, record.validation_loss);
+      if (!best.ok()) return best.status();
+      Announce(*best);
+    }
+    return Stage(ArtifactKind::kEpochCheckpoint);
+  }
+
+  absl::Status Evaluate(EpochRecord& record) {
+    const at::Tensor items = EncodeItems("validate");
+    record.validation_loss = ValidationLoss(*s_.dataset, *s_.hllm, items, s_.group, s_.job.seed);
+    const bool ranked = s_.job.evaluate_every_epochs > 0 && (epoch() % s_.job.evaluate_every_epochs == 0 || epoch() == s_.job.epochs);
+    if (ranked) {
+      const eval::TargetRanks ranks = eval::RankTargets(*s_.dataset, *s_.hllm, items, s_.group, eval::Split::kValidation);
+      SetMetrics(eval::ComputeMetrics(ranks.ranks, ranks.ties, s_.job.ks), record.validation, record);
+    }
+    if (!std::isfinite(record.validation_loss)) {
+      link_.Notice(true, "the validation loss is not finite: no user has three events, or the model diverged");
+    }
+    return absl::OkStatus();
+  }
+
+  at::Tensor EncodeItems(const std::string& section) {
+    return eval::EncodeAllItems(*s_.dataset, *s_.hllm, s_.group, [&](double fraction) { log_.Section(section, fraction, epoch()); });
+  }
+
+  absl::Status FinishJob() {
+    if (auto status = AwaitCommits(); !status.ok()) return status;
+    s_.group.Barrier();  // best_model/ is in place before any rank reads it
+    const auto start = Clock::now();
+    if (!epochs_.empty() && !epochs_.back().best) {
+      const auto best = s_.job.output_dir / "best_model";
+      if (auto status = LoadBestModelWeights(best, *s_.parameters); !status.ok()) return status;
+      if (s_.is_rank_zero()) link_.Notice(false, "the last epoch wasn't the best: the test metrics are best_model's");
+    }
+    const at::Tensor items = EncodeItems("evaluate");
+    const eval::TargetRanks ranks = eval::RankTargets(*s_.dataset, *s_.hllm, items, s_.group, eval::Split::kTest);
+    if (!s_.is_rank_zero()) return absl::OkStatus();
+    ResultRecord result{.epochs = epochs_, .train_seconds = train_seconds_, .samples = s_.position.samples, .tokens = s_.position.tokens,
+                        .sample_digest = s_.position.digest.Hex()};
+    SetMetrics(eval::ComputeMetrics(ranks.ranks, ranks.ties, s_.job.ks), result.test.validation, result.test);
+    const eval::TargetRanks popularity = eval::RankTargetsByPopularity(*s_.dataset, eval::Split::kTest);
+    SetMetrics(eval::ComputeMetrics(popularity.ranks, popularity.ties, s_.job.ks), result.popularity.validation, result.popularity);
+    result.evaluation_seconds = evaluation_seconds_ + SecondsSince(start);
+    log_.Result(result);
+    link_.Finished(result);
+    return absl::OkStatus();
+  }
+
+  Session& s_;
+  WorkerLink& link_;
+  ProgressLog& log_;
+  TrainingStep step_;
+  std::vector<EpochRecord> epochs_;
+  std::vector<ArtifactRecord> staged_;  // not known to be committed yet
+  double train_seconds_ = 0;
+  double evaluation_seconds_ = 0;
+  Clock::time_point epoch_start_;
+  Clock::time_point last_checkpoint_;
+};
+
+}  // namespace
+
+absl::Status RunTraining(const TrainJob& job, WorkerLink& link) {
+  return Fenced([&]() -> absl::Status {
+    auto session = OpenSession(job, link);
+    if (!session.ok()) return session.status();
+    auto log = ProgressLog::Open(**session, link);
+    if (!log.ok()) return log.status();
+    return Trainer(**session, link, **log).Run();
+  });
+}
+
+}  // namespace pixelrec::train

@@ -1,0 +1,58 @@
+#include "worker/trainer_plan.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <iostream>
+
+#include "common/process/parent.h"
+#include "worker/data/prepare.h"
+#include "worker/train/failure.h"
+#include "worker/train/trainer.h"
+#include "worker/trainer_link.h"
+#include "worker/trainer_records.h"
+
+namespace pixelrec {
+namespace {
+
+constexpr int kFailed = 1;  // the failure itself was reported over the channel
+
+absl::Status Prepare(TrainerLink& link) {
+  data::PrepareOptions options = ToPrepareOptions(link.plan());
+  options.progress = [&](const std::string& section, double fraction) {
+    link.Progress({.section = "prepare: " + section, .section_fraction = fraction});
+  };
+  auto report = data::Prepare(options);
+  if (!report.ok()) {
+    const bool full = absl::IsResourceExhausted(report.status());
+    return train::WithKind(report.status(), full ? train::FailureKind::kDiskFull : train::FailureKind::kBadData);
+  }
+  link.Report(ToProto(*report));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int RunPlan(int channel_fd) {
+  process::DieWithParent(getppid());
+  signal(SIGPIPE, SIG_IGN);
+  auto link = TrainerLink::Open(channel_fd);
+  if (!link.ok()) {
+    std::cerr << "error: no plan from the worker: " << link.status().message() << "\n";
+    return kFailed;
+  }
+  TrainerLink& worker = **link;
+  const bool prepare = worker.plan().role() == v1::TRAINER_ROLE_PREPARE;
+  const absl::Status status =
+      train::Fenced([&] { return prepare ? Prepare(worker) : train::RunTraining(ToTrainJob(worker.plan_command()), worker); });
+  if (status.ok()) return 0;
+  if (absl::IsCancelled(status)) {
+    std::cerr << status.message() << "\n";
+    return 0;
+  }
+  std::cerr << "error: " << status.message() << "\n";
+  worker.Report(ToProto(train::Classify(status), worker.plan().rank()));
+  return kFailed;
+}
+
+}  // namespace pixelrec
