@@ -3,12 +3,14 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 
+#include "common/rpc/grpc_log.h"
 #include "common/rpc/keepalive.h"
 #include "common/rpc/server.h"
 
 namespace pixelrec::rpc {
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& address) {
+  QuietGrpcLog();
   if (absl::Status status = CheckAddress(address); !status.ok()) {
     return status;
   }

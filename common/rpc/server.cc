@@ -14,6 +14,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "common/rpc/grpc_log.h"
 #include "common/rpc/keepalive.h"
 
 namespace pixelrec::rpc {
@@ -37,7 +38,7 @@ bool Split(const std::string& address, std::string* host, int* port) {
   if (bracketed) {
     *host = host->substr(1, host->size() - 2);
   }
-  return bracketed || host->find(':') == std::string::npos;
+  return bracketed || host->find_first_of(":[]") == std::string::npos;
 }
 
 }  // namespace
@@ -64,6 +65,7 @@ bool IsLoopback(const std::string& address) {
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options, const std::vector<grpc::Service*>& services) {
+  QuietGrpcLog();
   if (absl::Status status = CheckAddress(options.address); !status.ok()) {
     return status;
   }

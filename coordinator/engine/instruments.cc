@@ -12,6 +12,16 @@ namespace {
 
 std::string StateName(v1::JobState state) { return std::string(absl::StripPrefix(v1::JobState_Name(state), "JOB_STATE_")); }
 
+// Of the failure that the history tells before the state change `event`. (The gang may be the next one already.)
+std::string CauseBefore(const JobEntry& entry, const v1::JobEvent& event) {
+  for (uint64_t i = event.sequence() - 1; i > 0; --i) {
+    if (entry.events[i - 1].has_failure()) {
+      return CauseName(entry.events[i - 1].failure().cause());
+    }
+  }
+  return "UNSPECIFIED";
+}
+
 double Seconds(std::chrono::nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
 
 }  // namespace
@@ -112,7 +122,7 @@ void Instruments::OnStateChange(const JobEntry& entry, const v1::JobEvent& event
   const v1::StateChange& change = event.state_change();
   const uint64_t number = entry.record.number();
   const bool failed = change.to() == v1::JOB_STATE_RECOVERING || change.to() == v1::JOB_STATE_FAILED;
-  const std::string cause = failed ? CauseName(entry.record.gang().failure().cause()) : "none";
+  const std::string cause = failed ? CauseBefore(entry, event) : "none";
   families_->transitions.With({StateName(change.to()), cause}).Increment();
   families_->jobs.With({StateName(change.to())}).Increment();
   if (change.from() == v1::JOB_STATE_UNSPECIFIED) {
