@@ -44,6 +44,12 @@ absl::Status WriteReadyFile(const std::filesystem::path& file, const std::string
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Settings& settings) {
   const config::CoordinatorConfig& config = settings.config;
+  if (config.roots.empty() && !rpc::IsLoopback(config.listen)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("refusing to serve on ", config.listen,
+                     " without `roots`: anyone who reaches it could read and write any path; set "
+                     "`roots` in coordinator.yaml to the directories that jobs may use"));
+  }
   if (absl::StatusOr<int64_t> limit = rpc::RaiseDescriptorLimit(); !limit.ok()) {
     return limit.status();
   }

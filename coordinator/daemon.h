@@ -20,8 +20,8 @@ namespace pixelrec::coordinator {
 
 class Daemon {
  public:
-  // Serving on return. UNAVAILABLE: a port is in use, or another coordinator uses the state directory. FAILED_PRECONDITION:
-  // plaintext was asked for on an address that isn't loopback. DATA_LOSS: the journal is damaged.
+  // Serving on return. UNAVAILABLE: a port is in use, or another coordinator uses the state directory. FAILED_PRECONDITION: an
+  // address that isn't loopback, without `roots` or without `insecure`. DATA_LOSS: the journal is damaged.
   static absl::StatusOr<std::unique_ptr<Daemon>> Start(const Settings& settings);
   ~Daemon();
 

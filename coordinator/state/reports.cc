@@ -128,6 +128,10 @@ void Stepper::OnTrainer(JobEntry& entry, GangRank& rank, WorkerEntry& worker, co
         rank.set_stopped(true);
         SendStop(entry, rank, false);
       }
+      if (report.failure().cause() == v1::FAILURE_CAUSE_WORKER_LOST) {
+        // The worker itself says that it can't: it is about to leave. It gets no other rank while it does.
+        TouchWorker(worker.id).rests_until = now_.steady + 2 * state_.policy.lease;
+      }
       break;
     case TrainerReport::kResult:
       *entry.record.mutable_job()->mutable_result() = report.result();
@@ -310,11 +314,13 @@ void Stepper::OnExited(JobEntry& entry, GangRank& rank, WorkerEntry& worker, con
   const bool done =
       prepares ? std::find(hosts.begin(), hosts.end(), rank.host()) != hosts.end() : rank.rank() != 0 || entry.job().has_result();
   if (!done) {
+    // Trainers end like this only when their worker asks them to.
     v1::Failure failure;
-    failure.set_cause(v1::FAILURE_CAUSE_INTERNAL);
-    failure.set_message(prepares ? "the trainer ended without an error before it reported the prepared dataset"
-                                 : "the trainer ended without an error before it reported a result");
-    failure.set_hint("see the rank's log");
+    failure.set_cause(v1::FAILURE_CAUSE_WORKER_LOST);
+    failure.set_message(prepares ? "the trainer was stopped by its worker before the dataset was prepared"
+                                 : "the ranks were stopped by a worker before the job was done");
+    failure.set_hint(
+        "a worker of the gang is stopping, or could not reach the coordinator for too long: see the workers' own logs");
     FailGang(entry, &rank, std::move(failure));
   }
 }

@@ -13,8 +13,8 @@ void Stepper::Schedule() {
   int connected = 0;
   if (!state_.waiting.empty()) {
     for (const auto& [id, worker] : state_.workers) {
-      connected += worker.session != 0 && !worker.lost;
-      if (worker.idle()) {
+      connected += worker.connected();
+      if (worker.idle(now_)) {
         idle.push_back(&worker);
       }
     }
@@ -31,7 +31,7 @@ void Stepper::Schedule() {
     const int needed = std::max(1, entry.job().spec().distributed().min_workers());
     if (static_cast<int>(idle.size()) >= needed) {
       Start(Touch(number), idle);
-      std::erase_if(idle, [](const WorkerEntry* worker) { return !worker->idle(); });
+      std::erase_if(idle, [this](const WorkerEntry* worker) { return !worker->idle(now_); });
     } else if (connected >= needed) {
       break;  // its turn comes when others end: smaller jobs behind it mustn't take the slots it waits for
     }

@@ -54,7 +54,10 @@ struct WorkerEntry {
   // the worker doesn't know any more (max(): none is due).
   std::map<RankKey, std::chrono::microseconds> ranks;
 
-  bool idle() const { return session != 0 && !lost && ranks.empty(); }
+  std::chrono::microseconds rests_until{0};  // gets no rank before
+
+  bool connected() const { return session != 0 && !lost; }
+  bool idle(Now now) const { return connected() && ranks.empty() && rests_until <= now.steady; }
 };
 
 struct JobEntry {

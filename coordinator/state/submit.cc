@@ -71,7 +71,14 @@ void Stepper::On(const Cancel& cancel) {
            entry.job().generation() == 0 ? "cancelled by the user before it ran" : "cancelled by the user");
     return;
   }
-  entry.record.mutable_job()->set_reason(cancel.now ? "cancelling" : "cancelling: ranks end at the next step, with a checkpoint");
+  const bool killed = cancel.now || entry.record.gang().role() == v1::TRAINER_ROLE_PREPARE;
+  const char* how = killed ? "the ranks are killed" : "the ranks end at the next step, with a checkpoint";
+  v1::JobEvent event;
+  event.mutable_notice()->set_severity(v1::NOTICE_SEVERITY_INFO);
+  event.mutable_notice()->set_text(absl::StrCat("cancellation asked for: ", how));
+  event.mutable_notice()->set_rank(-1);
+  Append(entry, std::move(event));
+  entry.record.mutable_job()->set_reason(absl::StrCat("cancelling: ", how));
   StopAll(entry, cancel.now);
 }
 

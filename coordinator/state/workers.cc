@@ -211,16 +211,15 @@ void Stepper::LoseRank(WorkerEntry& worker, const RankKey& key, const std::strin
   if (rank == nullptr || rank->ended()) {
     return;
   }
-  const bool blameless = rank->stopped();
   rank->set_ended(true);
   rank->set_lost(true);
-  if (!blameless) {
-    v1::Failure failure;
-    failure.set_cause(v1::FAILURE_CAUSE_WORKER_LOST);
-    failure.set_message(absl::StrCat("its worker was lost: ", why));
-    failure.set_hint("see the worker's own log, and whether its machine or network is down");
-    FailGang(entry, rank, std::move(failure));
-  }
+  // Also if it had been told to stop: the loss of a worker is what broke the collective of the others, and never what a stop
+  // does.
+  v1::Failure failure;
+  failure.set_cause(v1::FAILURE_CAUSE_WORKER_LOST);
+  failure.set_message(absl::StrCat("its worker was lost: ", why));
+  failure.set_hint("see the worker's own log, and whether its machine or network is down");
+  FailGang(entry, rank, std::move(failure));
 }
 
 }  // namespace pixelrec::coordinator
