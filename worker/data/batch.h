@@ -30,12 +30,16 @@ class SampleOrder {
 uint32_t DrawNegative(uint64_t seed, uint64_t epoch, uint64_t sample, uint32_t slot, uint32_t num_items,
                       std::span<const uint32_t> excluded);
 
+// Sizes are at least 1; 0 <= rank < world_size.
 struct BatchOptions {
   uint64_t seed = 42;
-  int64_t global_batch_size = 4;  // samples per optimiser step (rule W10)
-  int64_t micro_batch_size =
-      4;                  // samples per micro-step over all ranks (rule W12); divides nothing in particular, last one is short
-  int num_negatives = 0;  // 0: M per sample (rule W2); K: K per global batch (rule W11)
+  // Samples per optimiser step (rule W10).
+  int64_t global_batch_size = 4;
+  // Samples per micro-step over all ranks (rule W12); need not divide the step: its last micro-step is short.
+  int64_t micro_batch_size = 4;
+  // 0: M per sample (rule W2). K: K for the whole step (rule W11), the same K in each of its micro-steps, so that accumulation
+  // changes nothing.
+  int num_negatives = 0;
   int rank = 0;
   int world_size = 1;
 };
@@ -85,7 +89,8 @@ struct ValidationBatch {
 int64_t ValidationBatches(const Dataset& dataset);
 ValidationBatch MakeValidationBatch(const Dataset& dataset, uint64_t seed, int64_t index);
 
-// Order-free digest of (sample, negatives) pairs: XOR over ranks and steps gives JobResult.sample_digest. 128 bits as hex pairs.
+// Order-free digest of (sample, negatives) pairs: XOR over ranks and steps gives JobResult.sample_digest, the same at
+// any world size. A step added twice cancels out, so a resumed job must go on from the digest of its checkpoint.
 struct SampleDigest {
   uint64_t low = 0;
   uint64_t high = 0;

@@ -36,6 +36,8 @@ Manifest SomeManifest(int64_t step = 10) {
   manifest.best_validation_loss = 4.0 / 3;
   manifest.epoch_loss_sum = 0.1 + 0.2;
   manifest.epoch_loss_rows = 640;
+  manifest.samples = 320;
+  manifest.tokens = 123456789012;
   return manifest;
 }
 

@@ -1,0 +1,176 @@
+// Whole runs: what a trainer reports and writes, that a resumed run is the undisturbed one, and what it does when things fail.
+#include "worker/train/trainer.h"
+
+#include <ATen/ATen.h>
+
+#include "tests/worker/train/small_job.h"
+#include "worker/checkpoint/best_model.h"
+#include "worker/checkpoint/checkpoint_files.h"
+#include "worker/train/failure.h"
+#include "worker/train/tensor_bytes.h"
+
+namespace pixelrec::train {
+namespace {
+
+class TrainerTest : public testing::Test {
+ protected:
+  TestFolder folder_{"trainer"};
+  fs::path dataset_ = PrepareSmallData(folder_.path(), 1200);
+
+  TrainJob Job(const std::string& output) const { return SmallJob(dataset_, folder_.path() / output); }
+};
+
+void ExpectSameWeights(const fs::path& a, const fs::path& b) {
+  auto first = checkpoint::OpenCheckpoint(a), second = checkpoint::OpenCheckpoint(b);
+  ASSERT_TRUE(first.ok()) << first.status();
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_EQ(first->manifest.sample_digest, second->manifest.sample_digest);
+  for (const auto* file : {"model", "optimizer"}) {
+    const auto& left = file == std::string("model") ? *first->model : *first->optimizer;
+    const auto& right = file == std::string("model") ? *second->model : *second->optimizer;
+    for (const auto& [name, info] : left.tensors()) EXPECT_TRUE(at::equal(TensorOf(info), TensorOf(*right.Find(name)))) << name;
+  }
+}
+
+TEST_F(TrainerTest, ReportsAndWritesEverything) {
+  TrainJob job = Job("out");
+  job.epochs = 2;
+  job.learning_rate = 1e-3;
+  job.bf16 = true;
+  RecordingLink link;
+  const absl::Status status = RunTraining(job, link);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(link.started_at, 0);
+  ASSERT_EQ(link.epochs.size(), 2U);
+  EXPECT_LT(link.epochs[1].train_loss, link.epochs[0].train_loss);
+  ASSERT_TRUE(link.result.has_value());
+  EXPECT_EQ(link.result->test.validation.size(), 4U);
+  EXPECT_GT(link.result->popularity.users, 0);
+  EXPECT_GT(link.result->tokens, 0);
+  for (const char* name : {"checkpoint-epoch-1", "checkpoint-epoch-2"}) {
+    auto opened = checkpoint::OpenCheckpoint(job.output_dir / name);
+    EXPECT_TRUE(opened.ok()) << opened.status();
+  }
+  auto best = checkpoint::OpenBestModel(job.output_dir / "best_model");
+  ASSERT_TRUE(best.ok()) << best.status();
+  EXPECT_EQ(best->info.text_keys, job.text_keys);
+  for (const ArtifactRecord& a : link.artifacts) {
+    EXPECT_GT(a.bytes, 0);
+    EXPECT_FALSE(a.manifest_digest.empty());
+  }
+  EXPECT_TRUE(fs::exists(job.output_dir / "logs/metrics.jsonl"));
+  ASSERT_FALSE(link.notices.empty());
+  EXPECT_NE(link.notices[0].find("bf16"), std::string::npos);  // never ignored in silence
+}
+
+TEST_F(TrainerTest, ResumedAtAnEpochIsTheUndisturbedRun) {
+  TrainJob job = Job("whole");
+  job.epochs = 2;
+  RecordingLink whole;
+  ASSERT_TRUE(RunTraining(job, whole).ok());
+
+  TrainJob resumed = Job("resumed");
+  resumed.epochs = 2;
+  resumed.generation = 2;
+  resumed.resume_from = job.output_dir / "checkpoint-epoch-1";
+  resumed.finished_epochs = {whole.epochs[0]};
+  RecordingLink second;
+  const absl::Status status = RunTraining(resumed, second);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(second.started_at, whole.epochs[0].step);
+  ExpectSameWeights(job.output_dir / "checkpoint-epoch-2", resumed.output_dir / "checkpoint-epoch-2");
+  EXPECT_EQ(second.result->sample_digest, whole.result->sample_digest);
+  EXPECT_EQ(second.result->epochs.size(), 2U);
+}
+
+TEST_F(TrainerTest, StoppedInTheMiddleOfAnEpochAndResumed) {
+  TrainJob job = Job("whole");
+  RecordingLink whole;
+  ASSERT_TRUE(RunTraining(job, whole).ok());
+
+  TrainJob stopped = Job("stopped");
+  RecordingLink first;
+  first.stop_after = 7;
+  EXPECT_TRUE(absl::IsCancelled(RunTraining(stopped, first)));
+  ASSERT_EQ(first.artifacts.size(), 1U);
+  EXPECT_EQ(first.artifacts[0].kind, ArtifactKind::kRecoveryCheckpoint);
+  stopped.generation = 2;
+  stopped.resume_from = first.artifacts[0].path;
+  RecordingLink second;
+  const absl::Status status = RunTraining(stopped, second);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(second.started_at, first.artifacts[0].step);
+  ExpectSameWeights(job.output_dir / "checkpoint-epoch-1", stopped.output_dir / "checkpoint-epoch-1");
+  EXPECT_DOUBLE_EQ(second.epochs[0].train_loss, whole.epochs[0].train_loss);
+}
+
+TEST_F(TrainerTest, CheckpointingActivationsChangesNothing) {
+  TrainJob job = Job("plain");
+  RecordingLink plain, checkpointed;
+  ASSERT_TRUE(RunTraining(job, plain).ok());
+  job.output_dir = folder_.path() / "checkpointed";
+  job.gradient_checkpointing = true;
+  ASSERT_TRUE(RunTraining(job, checkpointed).ok());
+  for (size_t i = 0; i < plain.steps.size(); ++i) EXPECT_EQ(plain.steps[i].loss, checkpointed.steps[i].loss) << i;
+}
+
+TEST_F(TrainerTest, FixedNumberOfNegativesRuleW11) {
+  TrainJob job = Job("k");
+  job.num_negatives = 5;
+  RecordingLink link;
+  ASSERT_TRUE(RunTraining(job, link).ok());
+  EXPECT_LT(link.steps[0].loss, 5.0);  // six logits only
+}
+
+TEST_F(TrainerTest, DivergenceIsATypedFailure) {
+  TrainJob job = Job("nan");
+  job.learning_rate = 1e30;
+  job.warmup_ratio = 0;
+  job.max_nonfinite_steps = 3;
+  RecordingLink link;
+  const absl::Status status = RunTraining(job, link);
+  EXPECT_EQ(Classify(status).kind, FailureKind::kNonfiniteLoss) << status;
+  EXPECT_GE(link.warnings.size(), 3U);  // each skipped step is told
+}
+
+TEST_F(TrainerTest, BadInputsAreNamed) {
+  TrainJob missing = Job("x");
+  missing.item_model_dir = folder_.path() / "nowhere";
+  RecordingLink link;
+  absl::Status status = RunTraining(missing, link);
+  EXPECT_EQ(Classify(status).kind, FailureKind::kBadModel);
+  EXPECT_NE(std::string(status.message()).find("nowhere"), std::string::npos) << status;
+
+  TrainJob no_data = Job("x");
+  no_data.dataset_dir = folder_.path() / "datasets" / "0123";
+  EXPECT_EQ(Classify(RunTraining(no_data, link)).kind, FailureKind::kBadData);
+
+  TrainJob no_folder = Job("x");
+  std::ofstream(folder_.path() / "file") << "in the way";
+  no_folder.output_dir = folder_.path() / "file" / "out";
+  EXPECT_EQ(Classify(RunTraining(no_folder, link)).kind, FailureKind::kOutputUnwritable);
+
+  TrainJob other_run = Job("x");
+  RecordingLink first;
+  ASSERT_TRUE(RunTraining(other_run, first).ok());
+  other_run.resume_from = other_run.output_dir / "checkpoint-epoch-1";
+  other_run.seed = 8;
+  status = RunTraining(other_run, link);
+  EXPECT_NE(std::string(status.message()).find("seed"), std::string::npos) << status;
+}
+
+// A checkpoint that can't be written is told and doesn't end the run.
+TEST_F(TrainerTest, UnwritableCheckpointIsTold) {
+  TrainJob job = Job("out");
+  job.checkpoint_every_steps = 3;
+  fs::create_directories(job.output_dir);
+  std::ofstream(job.output_dir / ".staging") << "in the way";
+  RecordingLink link;
+  const absl::Status status = RunTraining(job, link);
+  EXPECT_EQ(Classify(status).kind, FailureKind::kOutputUnwritable) << status;  // best_model at the end of the epoch
+  ASSERT_FALSE(link.warnings.empty());
+  EXPECT_NE(link.warnings[0].find("training goes on"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace pixelrec::train

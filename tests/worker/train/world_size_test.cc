@@ -1,0 +1,93 @@
+// The same job at world sizes 1, 2 and 3: same samples and negatives, same gradients, same losses (rules W1-W3, W16).
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "tests/worker/train/small_job.h"
+#include "worker/data/batch.h"
+#include "worker/train/hllm_step.h"
+#include "worker/train/session.h"
+
+namespace pixelrec::train {
+namespace {
+
+constexpr int kSteps = 50;
+
+// The gradient of the first step, summed over ranks as the trainer does it.
+at::Tensor FirstGradient(const TrainJob& job, int world_size) {
+  RecordingLink::ForgetStore();
+  std::vector<at::Tensor> gradients(static_cast<size_t>(world_size));
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < world_size; ++rank) {
+    threads.emplace_back([&, rank, mine = job]() mutable {
+      mine.rank = rank;
+      mine.world_size = world_size;
+      RecordingLink link;
+      auto session = OpenSession(mine, link);
+      ASSERT_TRUE(session.ok()) << session.status();
+      Session& s = **session;
+      const int64_t micro_steps = data::MicroSteps(*s.dataset, s.batches, 0);
+      for (int64_t micro = 0; micro < micro_steps; ++micro) {
+        MicroStepLoss(*s.dataset, *s.hllm, s.group, data::MakeBatch(*s.dataset, s.batches, 1, 0, micro)).backward();
+      }
+      s.group.AllReduceSum(s.parameters->gradients());
+      gradients[static_cast<size_t>(rank)] = s.parameters->gradients().clone();
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  for (const at::Tensor& g : gradients) EXPECT_TRUE(at::equal(g, gradients[0])) << "ranks disagree";
+  return gradients[0];
+}
+
+class WorldSizeTest : public testing::Test {
+ protected:
+  TestFolder folder_{"world-size"};
+  fs::path dataset_ = PrepareSmallData(folder_.path(), 6000);
+
+  TrainJob Job(const std::string& output) const { return SmallJob(dataset_, folder_.path() / output); }
+};
+
+TEST_F(WorldSizeTest, FirstGradientIsTheSame) {
+  const at::Tensor one = FirstGradient(Job("a"), 1);
+  for (const int world_size : {2, 3}) {
+    const at::Tensor many = FirstGradient(Job("b"), world_size);
+    const double difference = ((many - one).to(at::kDouble).norm() / one.to(at::kDouble).norm()).item<double>();
+    std::printf("world size %d: gradient of step 1 differs by %.2e relative (demanded: 1e-6)\n", world_size, difference);
+    EXPECT_LE(difference, 1e-6);
+  }
+}
+
+// Rows of one micro-step see that micro-step's negatives alone, at any world size (rule W12).
+TEST_F(WorldSizeTest, AccumulatedGradientIsTheSame) {
+  TrainJob job = Job("a");
+  job.micro_batch_size = 4;
+  const at::Tensor one = FirstGradient(job, 1), two = FirstGradient(job, 2);
+  EXPECT_LE(((two - one).to(at::kDouble).norm() / one.to(at::kDouble).norm()).item<double>(), 1e-6);
+}
+
+// A global batch smaller than the gang: some rank has no row, and nothing hangs or turns NaN.
+TEST_F(WorldSizeTest, RankWithoutRows) {
+  TrainJob job = Job("a");
+  job.global_batch_size = job.micro_batch_size = 2;
+  const at::Tensor one = FirstGradient(job, 1), three = FirstGradient(job, 3);
+  EXPECT_LE(((three - one).to(at::kDouble).norm() / one.to(at::kDouble).norm()).item<double>(), 1e-6);
+}
+
+TEST_F(WorldSizeTest, LossCurvesAreTheSame) {
+  std::vector<RecordingLink> one, two;
+  TrainJob job = Job("one");
+  for (const absl::Status& s : RunGang(job, 1, one)) ASSERT_TRUE(s.ok()) << s;
+  job.output_dir = folder_.path() / "two";
+  for (const absl::Status& s : RunGang(job, 2, two)) ASSERT_TRUE(s.ok()) << s;
+  ASSERT_GE(one[0].steps.size(), static_cast<size_t>(kSteps));
+  double worst = 0;
+  for (size_t i = 0; i < kSteps; ++i) worst = std::max(worst, std::abs(two[0].steps[i].loss / one[0].steps[i].loss - 1));
+  std::printf("losses of %d steps at world sizes 1 and 2 differ by %.2e at most (demanded: 1e-4)\n", kSteps, worst);
+  EXPECT_LE(worst, 1e-4);
+  EXPECT_EQ(one[0].result->sample_digest, two[0].result->sample_digest);
+  EXPECT_EQ(one[0].result->samples, two[0].result->samples);
+  EXPECT_NEAR(one[0].epochs[0].validation_loss, two[0].epochs[0].validation_loss, 1e-4 * one[0].epochs[0].validation_loss);
+}
+
+}  // namespace
+}  // namespace pixelrec::train
