@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 
 struct Flags {
   std::string config_file, ready_file;
-  std::string coordinator, worker_id, metrics_listen, work_dir, dataset_cache_dir, trainer;
+  std::string coordinator, worker_id, advertise_address, metrics_listen, work_dir, dataset_cache_dir, trainer;
   int threads = 0;
 };
 
@@ -35,6 +35,7 @@ void Declare(CLI::App& app, Flags& flags) {
   app.add_option("--config", flags.config_file, "worker.yaml; flags override it");
   app.add_option("--coordinator", flags.coordinator, "HOST:PORT of the coordinator");
   app.add_option("--worker-id", flags.worker_id, "unique name of this worker; default HOSTNAME-DEVICE");
+  app.add_option("--advertise-address", flags.advertise_address, "address at which other ranks reach this worker's trainers");
   app.add_option("--metrics-listen", flags.metrics_listen, "HOST:PORT of /metrics; port 0: any free one");
   app.add_option("--work-dir", flags.work_dir, "folder of the ranks' logs");
   app.add_option("--dataset-cache-dir", flags.dataset_cache_dir, "folder of prepared datasets");
@@ -53,6 +54,7 @@ absl::StatusOr<config::WorkerConfig> Configure(const CLI::App& app, const Flags&
   }
   if (app.count("--coordinator") > 0) result.coordinator = flags.coordinator;
   if (app.count("--worker-id") > 0) result.worker_id = flags.worker_id;
+  if (app.count("--advertise-address") > 0) result.advertise_address = flags.advertise_address;
   if (app.count("--metrics-listen") > 0) result.metrics_listen = flags.metrics_listen;
   if (app.count("--work-dir") > 0) result.work_dir = flags.work_dir;
   if (app.count("--dataset-cache-dir") > 0) result.dataset_cache_dir = flags.dataset_cache_dir;
