@@ -1,0 +1,91 @@
+// Collectives over Gloo, ranks as threads of this process: sums, uneven gathers, and the gradient of a gather (rule N3).
+#include "worker/dist/process_group.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <thread>
+
+#include "worker/dist/flat_parameters.h"
+
+namespace pixelrec::dist {
+namespace {
+
+constexpr std::chrono::milliseconds kTimeout{20'000};
+
+// Runs body(group) on `world_size` ranks and waits for all.
+void OnRanks(int world_size, const std::function<void(const ProcessGroup&)>& body) {
+  auto listening = Rendezvous::Listen("127.0.0.1", kTimeout);
+  ASSERT_TRUE(listening.ok()) << listening.status();
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < world_size; ++rank) {
+    threads.emplace_back([&, rank] {
+      auto meeting = rank == 0 ? listening : Rendezvous::Connect("127.0.0.1", listening->port(), kTimeout);
+      ASSERT_TRUE(meeting.ok()) << meeting.status();
+      auto group = ProcessGroup::Join(*meeting, {.rank = rank, .world_size = world_size, .prefix = "test/1", .timeout = kTimeout});
+      ASSERT_TRUE(group.ok()) << group.status();
+      body(*group);
+      group->Barrier();
+    });
+  }
+  for (std::thread& t : threads) t.join();
+}
+
+TEST(ProcessGroup, SumsOverRanks) {
+  OnRanks(3, [](const ProcessGroup& group) {
+    at::Tensor t = at::full({5}, group.rank() + 1.0);
+    group.AllReduceSum(t);
+    EXPECT_TRUE(at::equal(t, at::full({5}, 6.0)));
+  });
+}
+
+TEST(ProcessGroup, GathersUnevenRowsInRankOrder) {
+  OnRanks(3, [](const ProcessGroup& group) {
+    const std::vector<int64_t> rows = {2, 0, 1};
+    const at::Tensor mine = at::full({rows[static_cast<size_t>(group.rank())], 2}, static_cast<double>(group.rank()));
+    EXPECT_TRUE(at::equal(group.AllGatherRows(mine, rows), at::tensor({0.0, 0.0, 0.0, 0.0, 2.0, 2.0}).view({3, 2}).to(mine.scalar_type())));
+  });
+}
+
+// d(sum over ranks of <weight_r, gathered>) / d(mine) = sum of all weights at my rows.
+TEST(ProcessGroup, GatherHasTheExactGradientRuleN3) {
+  OnRanks(2, [](const ProcessGroup& group) {
+    const std::vector<int64_t> rows = {1, 2};
+    const at::Tensor mine = at::zeros({rows[static_cast<size_t>(group.rank())], 2}).requires_grad_(true);
+    const at::Tensor gathered = GatherRowsWithGradient(group, mine, rows);
+    (gathered * at::arange(6, at::kFloat).view({3, 2}) * (group.rank() + 1.0)).sum().backward();
+    const at::Tensor expected = at::arange(6, at::kFloat).view({3, 2}).mul(3.0).narrow(0, group.rank(), rows[static_cast<size_t>(group.rank())]);
+    EXPECT_TRUE(at::equal(mine.grad(), expected)) << mine.grad();
+  });
+}
+
+TEST(ProcessGroup, OneRankNeedsNobody) {
+  const ProcessGroup alone = ProcessGroup::Alone();
+  at::Tensor t = at::ones({2});
+  alone.AllReduceSum(t);
+  EXPECT_TRUE(at::equal(t, at::ones({2})));
+  alone.Barrier();
+}
+
+TEST(ProcessGroup, UnreachableStoreIsAnErrorThatNamesIt) {
+  const auto meeting = Rendezvous::Connect("127.0.0.1", 1, std::chrono::milliseconds(300));
+  ASSERT_FALSE(meeting.ok());
+  EXPECT_NE(std::string(meeting.status().message()).find("127.0.0.1:1"), std::string::npos) << meeting.status();
+}
+
+TEST(FlatParameters, LeavesAreViewsAndGradientsLandInTheFlatBuffer) {
+  FlatParameters flat({{"unit", {{"fused", {{"q", {2, 3}}, {"k", {1, 3}}}}, {"scalar", {{"scalar", {}}}}}}}, at::TensorOptions(at::kFloat));
+  EXPECT_EQ(flat.parameter_count(), 10);
+  flat.weight("k").fill_(2);
+  EXPECT_EQ(flat.leaf("fused").sizes(), at::IntArrayRef({3, 3}));
+  EXPECT_EQ(flat.leaf("fused")[2][0].item<float>(), 2);
+  for (int i = 0; i < 2; ++i) (flat.leaf("fused").sum() + 3.0 * flat.leaf("scalar")).backward();  // accumulates in place
+  EXPECT_TRUE(at::equal(flat.gradient("q"), at::full({2, 3}, 2.0F)));
+  EXPECT_EQ(flat.gradient("scalar").item<float>(), 6);
+  flat.ZeroGradients();
+  EXPECT_EQ(flat.leaf("fused").grad().abs().max().item<float>(), 0);
+}
+
+}  // namespace
+}  // namespace pixelrec::dist
