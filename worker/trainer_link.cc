@@ -39,8 +39,10 @@ void TrainerLink::ReadCommands() {
 void TrainerLink::Apply(const v1::TrainerCommand& command) {
   const std::lock_guard lock(mutex_);
   if (command.has_rendezvous()) store_ = command.rendezvous();
-  if (command.has_stop()) stop_ = train::StopRequest{.checkpoint = command.stop().checkpoint(), .reason = command.stop().reason()};
-  if (command.has_artifact_committed()) committed_.insert({command.artifact_committed().path(), command.artifact_committed().step()});
+  if (command.has_stop())
+    stop_ = train::StopRequest{.checkpoint = command.stop().checkpoint(), .reason = command.stop().reason()};
+  if (command.has_artifact_committed())
+    committed_.insert({command.artifact_committed().path(), command.artifact_committed().step()});
   changed_.notify_all();
 }
 
@@ -67,7 +69,8 @@ void TrainerLink::StoreOpened(const std::string& host, int port) {
 }
 
 absl::StatusOr<std::pair<std::string, int>> TrainerLink::WaitForStore() {
-  if (!Wait([&] { return store_.has_value(); })) return absl::UnavailableError("the worker closed the channel before rank 0 was known");
+  if (!Wait([&] { return store_.has_value(); }))
+    return absl::UnavailableError("the worker closed the channel before rank 0 was known");
   return std::pair(store_->host(), static_cast<int>(store_->port()));
 }
 

@@ -1,4 +1,5 @@
-// pixelrec-trainer: one rank of one generation, spawned by pixelrec-worker; or, without a worker, a tool that reads a trained model.
+// pixelrec-trainer: one rank of one generation, spawned by pixelrec-worker; or, without a worker, a tool that reads a trained
+// model.
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
@@ -14,7 +15,8 @@ int main(int argc, char** argv) {
   mallopt(M_TRIM_THRESHOLD, 2047 << 20);
   CLI::App app("Trains one rank of a PixelRec job. Started by pixelrec-worker; the subcommands read a trained model.");
   int channel_fd = -1;
-  app.add_option("--channel-fd", channel_fd, "Connected socket to the worker that spawned this process")->check(CLI::NonNegativeNumber);
+  app.add_option("--channel-fd", channel_fd, "Connected socket to the worker that spawned this process")
+      ->check(CLI::NonNegativeNumber);
   const auto recommend = pixelrec::tools::AddRecommend(app);
   const auto encode = pixelrec::tools::AddEncode(app);
   app.require_subcommand(0, 1);
@@ -22,7 +24,8 @@ int main(int argc, char** argv) {
   if (recommend->command->parsed()) return pixelrec::tools::RunRecommend(*recommend);
   if (encode->command->parsed()) return pixelrec::tools::RunEncode(*encode);
   if (channel_fd < 0) {
-    std::cerr << "error: pixelrec-trainer is started by pixelrec-worker (--channel-fd); by hand only with a subcommand: see --help\n";
+    std::cerr
+        << "error: pixelrec-trainer is started by pixelrec-worker (--channel-fd); by hand only with a subcommand: see --help\n";
     return 2;
   }
   return pixelrec::RunPlan(channel_fd);

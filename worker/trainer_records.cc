@@ -26,7 +26,8 @@ train::EpochRecord FromProto(const v1::EpochResult& epoch) {
                             .users = epoch.validation().users(),
                             .masked_targets = epoch.validation().masked_targets(),
                             .tied_targets = epoch.validation().tied_targets()};
-  for (const auto& at : epoch.validation().at()) record.validation.push_back({.k = at.k(), .recall = at.recall(), .ndcg = at.ndcg()});
+  for (const auto& at : epoch.validation().at())
+    record.validation.push_back({.k = at.k(), .recall = at.recall(), .ndcg = at.ndcg()});
   return record;
 }
 
@@ -101,8 +102,8 @@ train::TrainJob ToTrainJob(const v1::TrainerCommand& command) {
       .item_prompt = spec.data().item_prompt(),
       .gradient_checkpointing = spec.model().gradient_checkpointing(),
       .global_batch_size = plan.global_batch_size(),
-      .micro_batch_size = std::min<int64_t>(plan.global_batch_size(),
-                                            int64_t{t.per_device_train_batch_size()} * spec.distributed().workers()),
+      .micro_batch_size =
+          std::min<int64_t>(plan.global_batch_size(), int64_t{t.per_device_train_batch_size()} * spec.distributed().workers()),
       .epochs = t.num_train_epochs(),
       .learning_rate = t.learning_rate(),
       .warmup_ratio = t.warmup_ratio(),

@@ -4,8 +4,11 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/state/failures.h"
 #include "coordinator/state/stepper.h"
+#include "google/protobuf/util/time_util.h"
 
 namespace pixelrec::coordinator {
+
+using google::protobuf::util::TimeUtil;
 
 using v1::RankReport;
 using v1::TrainerReport;
@@ -47,6 +50,7 @@ void Stepper::On(const RankReported& reported) {
     if (rank->rank() == 0) {
       entry.progress = report.trainer().progress();
       v1::JobEvent event;
+      *event.mutable_time() = TimeUtil::MicrosecondsToTimestamp(now_.wall.count());
       event.set_job_id(report.job_id());
       event.set_generation(report.generation());
       *event.mutable_progress() = *entry.progress;

@@ -1,10 +1,10 @@
-// The numbers of the plain PyTorch reference (tests/golden/README.md) against this program's own: tokens, embeddings, one fixed batch
-// (outputs, logits, loss, every gradient), five AdamW steps, ranks of targets.
+// The numbers of the plain PyTorch reference (tests/golden/README.md) against this program's own: tokens, embeddings, one fixed
+// batch (outputs, logits, loss, every gradient), five AdamW steps, ranks of targets.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <unistd.h>
+#include <cmath>
 
 #include <algorithm>
 #include <cstdio>
@@ -89,13 +89,12 @@ class GoldenTest : public testing::Test {
     }
     train::InitializeHead(0, *parameters_);
     parameters_->weight("item_emb_tokens").copy_(Expected("item_emb_tokens").view({1, 1, -1}));
-    hllm_ = std::make_unique<model::Hllm>(
-        model::Hllm::Options{.item_llm = train::Describe(*config),
-                             .user_llm = train::Describe(*config),
-                             .max_text_length = dataset_->max_text_length(),
-                             .max_seq_length = dataset_->max_seq_length(),
-                             .gradient_checkpointing = false},
-        train::LeafWeights(*parameters_, config->num_hidden_layers, config->num_hidden_layers));
+    hllm_ = std::make_unique<model::Hllm>(model::Hllm::Options{.item_llm = train::Describe(*config),
+                                                               .user_llm = train::Describe(*config),
+                                                               .max_text_length = dataset_->max_text_length(),
+                                                               .max_seq_length = dataset_->max_seq_length(),
+                                                               .gradient_checkpointing = false},
+                                          train::LeafWeights(*parameters_, config->num_hidden_layers, config->num_hidden_layers));
   }
 
   static at::Tensor Expected(const std::string& name) { return train::TensorOf(*tensors_->Find(name)); }
@@ -118,7 +117,9 @@ class GoldenTest : public testing::Test {
     batch.items.insert(batch.items.end(), negatives.begin(), negatives.end());
     std::sort(batch.items.begin(), batch.items.end());
     batch.items.erase(std::unique(batch.items.begin(), batch.items.end()), batch.items.end());
-    const auto index = [&](uint32_t item) { return std::lower_bound(batch.items.begin(), batch.items.end(), item) - batch.items.begin(); };
+    const auto index = [&](uint32_t item) {
+      return std::lower_bound(batch.items.begin(), batch.items.end(), item) - batch.items.begin();
+    };
     for (const uint32_t item : positives) batch.positives.push_back(index(item));
     for (const uint32_t item : negatives) batch.negatives.push_back(index(item));
     batch.negatives_by_rank = {static_cast<int64_t>(batch.negatives.size())};
@@ -133,7 +134,8 @@ class GoldenTest : public testing::Test {
   static void ExpectClose(const at::Tensor& got, const at::Tensor& expected, const char* what) {
     const double difference = (got - expected).abs().max().item<double>(), largest = expected.abs().max().item<double>();
     EXPECT_LE(difference, kEmbeddingTolerance * largest) << what;
-    std::printf("%-28s largest difference %.2e of the largest entry (tolerance %.0e)\n", what, difference / largest, kEmbeddingTolerance);
+    std::printf("%-28s largest difference %.2e of the largest entry (tolerance %.0e)\n", what, difference / largest,
+                kEmbeddingTolerance);
   }
 
   static inline json* golden_ = nullptr;
@@ -177,7 +179,8 @@ TEST_F(GoldenTest, UserOutputsAndLogits) {
   const auto rows = [&](const std::vector<int64_t>& v) { return items.index_select(0, at::tensor(v, at::kLong)); };
   const at::Tensor users = hllm_->EncodeUsers(rows(inputs), histories, model::Rows::kAll).detach();
   ExpectClose(users, Expected("user_output"), "user outputs");
-  const at::Tensor logits = model::ComputeNceLoss(users, rows(targets), rows(batch.negatives), hllm_->weights().logit_scale).logits.detach();
+  const at::Tensor logits =
+      model::ComputeNceLoss(users, rows(targets), rows(batch.negatives), hllm_->weights().logit_scale).logits.detach();
   const at::Tensor expected = Expected("logits"), filtered = expected <= -1e30;
   EXPECT_TRUE(at::equal(logits <= -1e30, filtered));
   EXPECT_EQ(filtered.sum().item<int64_t>(), (*golden_)["loss"]["filtered_logits"].get<int64_t>());
@@ -200,9 +203,12 @@ TEST_F(GoldenTest, LossAndGradients) {
                                   std::string("user_llm.layers.0.self_attn.q_proj.weight")}) {
     ASSERT_TRUE(Has("grad." + name));
     const at::Tensor want = Expected("grad." + name);
-    EXPECT_LE((parameters_->gradient(name).view(want.sizes()) - want).norm().item<double>(), kGradientTolerance * want.norm().item<double>()) << name;
+    EXPECT_LE((parameters_->gradient(name).view(want.sizes()) - want).norm().item<double>(),
+              kGradientTolerance * want.norm().item<double>())
+        << name;
   }
-  EXPECT_NEAR(parameters_->gradient("logit_scale").item<double>() / expected["logit_scale_grad"].get<double>(), 1, kGradientTolerance);
+  EXPECT_NEAR(parameters_->gradient("logit_scale").item<double>() / expected["logit_scale_grad"].get<double>(), 1,
+              kGradientTolerance);
   std::printf("loss %.7f, reference %.7f; worst gradient norm differs by %.1e (tolerance %.0e)\n", loss.item<double>(),
               expected["value"].get<double>(), worst, kGradientTolerance);
 }

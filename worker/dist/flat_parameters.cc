@@ -11,7 +11,9 @@ namespace {
 
 constexpr int64_t kAlignment = 64;  // elements: 256 bytes of fp32
 
-int64_t Count(const std::vector<int64_t>& shape) { return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>()); }
+int64_t Count(const std::vector<int64_t>& shape) {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
 int64_t RoundUp(int64_t n) { return (n + kAlignment - 1) / kAlignment * kAlignment; }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// All trained tensors in one flat buffer of weights and one of gradients, in units (one per decoder layer), as named element ranges.
-// Optimiser, clipping, collectives and checkpoints work on ranges; the model sees ordinary leaf tensors that are views of them.
+// All trained tensors in one flat buffer of weights and one of gradients, in units (one per decoder layer), as named element
+// ranges. Optimiser, clipping, collectives and checkpoints work on ranges; the model sees ordinary leaf tensors that are views of
+// them.
 //
 // Threads: one thread at a time.
 #pragma once

@@ -35,9 +35,9 @@ absl::StatusOr<c10::intrusive_ptr<c10d::TCPStore>> OpenStore(const std::string& 
   options.timeout = timeout;
   try {
     return c10::make_intrusive<c10d::TCPStore>(host, options);
-  } catch (const std::exception& error) {
-    return absl::UnavailableError(absl::StrCat(listen ? "can't open the ranks' store on " : "can't reach rank 0's store at ", host, ":", port,
-                                               ": ", error.what()));
+  } catch (const c10::Error& error) {
+    return absl::UnavailableError(absl::StrCat(listen ? "can't open the ranks' store on " : "can't reach rank 0's store at ",
+                                               host, ":", port, ": ", error.what_without_backtrace()));
   }
 }
 
@@ -74,7 +74,10 @@ absl::StatusOr<ProcessGroup> ProcessGroup::Join(const Rendezvous& rendezvous, co
     gloo->threads = 1;
     group.backend_ = std::make_shared<Backend>(
         Backend{c10::make_intrusive<c10d::ProcessGroupGloo>(store, options.rank, options.world_size, gloo)});
-  } catch (const std::exception& error) {
+  } catch (const c10::Error& error) {
+    return absl::UnavailableError(
+        absl::StrCat("rank ", options.rank, " can't join the other ranks: ", error.what_without_backtrace()));
+  } catch (const std::exception& error) {  // Gloo's own
     return absl::UnavailableError(absl::StrCat("rank ", options.rank, " can't join the other ranks: ", error.what()));
   }
   return group;

@@ -1,8 +1,8 @@
 #include "worker/eval/item_matrix.h"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/zeros.h>
-#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <numeric>

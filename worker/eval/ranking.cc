@@ -21,7 +21,8 @@ constexpr float kMasked = -std::numeric_limits<float>::infinity();
 at::Tensor Normalized(const at::Tensor& t) { return t / t.norm(2, {-1}, true); }
 
 // Embeddings of what the user LLM reads: the last M - 1 items of each history (rule V2), then the last output, normalised.
-at::Tensor UserVectors(const model::Hllm& hllm, const at::Tensor& items_IH, const std::vector<std::span<const uint32_t>>& histories) {
+at::Tensor UserVectors(const model::Hllm& hllm, const at::Tensor& items_IH,
+                       const std::vector<std::span<const uint32_t>>& histories) {
   model::Segments segments;
   std::vector<int64_t> rows;
   const size_t longest = static_cast<size_t>(hllm.options().max_seq_length - 1);
@@ -74,11 +75,13 @@ TargetRanks RankTargets(const data::Dataset& dataset, const model::Hllm& hllm, c
   const at::Tensor item_vectors_HI = ItemVectors(items_IH).t().contiguous();
   std::vector<uint32_t> mine;
   for (uint32_t user = 0; user < dataset.num_users(); ++user) {
-    if (HistoryLength(dataset.history(user).size(), split) > 0 && static_cast<int>(user % static_cast<uint32_t>(group.world_size())) == group.rank()) {
+    if (HistoryLength(dataset.history(user).size(), split) > 0 &&
+        static_cast<int>(user % static_cast<uint32_t>(group.world_size())) == group.rank()) {
       mine.push_back(user);
     }
   }
-  TargetRanks result{.ranks = std::vector<int64_t>(dataset.num_users(), kNotRanked), .ties = std::vector<int64_t>(dataset.num_users(), 0)};
+  TargetRanks result{.ranks = std::vector<int64_t>(dataset.num_users(), kNotRanked),
+                     .ties = std::vector<int64_t>(dataset.num_users(), 0)};
   const auto batch = static_cast<size_t>(std::clamp<int64_t>(kScoresPerBatch / (items + 1), 1, 256));
   for (size_t start = 0; start < mine.size(); start += batch) {
     const std::span<const uint32_t> users(mine.data() + start, std::min(batch, mine.size() - start));
@@ -112,7 +115,8 @@ TargetRanks RankTargetsByPopularity(const data::Dataset& dataset, Split split) {
   std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return counts[a] > counts[b]; });
   std::vector<int64_t> place(counts.size());
   for (size_t i = 0; i < order.size(); ++i) place[order[i]] = static_cast<int64_t>(i) + 1;
-  TargetRanks result{.ranks = std::vector<int64_t>(dataset.num_users(), kNotRanked), .ties = std::vector<int64_t>(dataset.num_users(), 0)};
+  TargetRanks result{.ranks = std::vector<int64_t>(dataset.num_users(), kNotRanked),
+                     .ties = std::vector<int64_t>(dataset.num_users(), 0)};
   for (uint32_t user = 0; user < dataset.num_users(); ++user) {
     const auto events = dataset.history(user);
     const size_t length = HistoryLength(events.size(), split);
@@ -128,7 +132,8 @@ TargetRanks RankTargetsByPopularity(const data::Dataset& dataset, Split split) {
   return result;
 }
 
-std::vector<ScoredItem> TopItems(const model::Hllm& hllm, const at::Tensor& items_IH, const std::vector<uint32_t>& history, int k) {
+std::vector<ScoredItem> TopItems(const model::Hllm& hllm, const at::Tensor& items_IH, const std::vector<uint32_t>& history,
+                                 int k) {
   const at::NoGradGuard no_graph;
   const at::Tensor scores = ItemVectors(items_IH).mv(UserVectors(hllm, items_IH, {history}).select(0, 0)).cpu();
   float* values = scores.mutable_data_ptr<float>();
@@ -139,8 +144,9 @@ std::vector<ScoredItem> TopItems(const model::Hllm& hllm, const at::Tensor& item
     if (values[i] != kMasked) ranked.push_back({.item = static_cast<uint32_t>(i), .score = values[i]});
   }
   const auto count = std::min(ranked.size(), static_cast<size_t>(k));
-  std::partial_sort(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(count), ranked.end(),
-                    [](const ScoredItem& a, const ScoredItem& b) { return a.score != b.score ? a.score > b.score : a.item < b.item; });
+  std::partial_sort(
+      ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(count), ranked.end(),
+      [](const ScoredItem& a, const ScoredItem& b) { return a.score != b.score ? a.score > b.score : a.item < b.item; });
   ranked.resize(count);
   return ranked;
 }

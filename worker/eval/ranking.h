@@ -40,6 +40,7 @@ struct ScoredItem {
 };
 
 // The k best items for one history of item ids, which itself is masked.
-std::vector<ScoredItem> TopItems(const model::Hllm& hllm, const at::Tensor& items_IH, const std::vector<uint32_t>& history, int k);
+std::vector<ScoredItem> TopItems(const model::Hllm& hllm, const at::Tensor& items_IH, const std::vector<uint32_t>& history,
+                                 int k);
 
 }  // namespace pixelrec::eval

@@ -38,7 +38,9 @@ at::Tensor Rotate(const at::Tensor& x_NHD, const at::Tensor& positions, const Ro
   return at::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, -1);
 }
 
-at::Tensor Positions(const std::vector<int64_t>& positions, const at::Device& device) { return at::tensor(positions, at::kLong).to(device); }
+at::Tensor Positions(const std::vector<int64_t>& positions, const at::Device& device) {
+  return at::tensor(positions, at::kLong).to(device);
+}
 
 // Segment by segment. q_NHD has either a row per token or one per segment; k_THD and v_THD a row per token; all rotated.
 at::Tensor AttendBySegment(const at::Tensor& q_NHD, const at::Tensor& k_THD, const at::Tensor& v_THD, const Segments& segments,
@@ -46,7 +48,9 @@ at::Tensor AttendBySegment(const at::Tensor& q_NHD, const at::Tensor& k_THD, con
   std::vector<at::Tensor> outputs;
   for (int64_t s = 0; s < segments.count(); ++s) {
     const int64_t length = segments.length(s), rows = every_token_asks ? length : 1;
-    const auto take = [](const at::Tensor& t, int64_t start, int64_t n) { return t.narrow(0, start, n).transpose(0, 1).unsqueeze(0); };
+    const auto take = [](const at::Tensor& t, int64_t start, int64_t n) {
+      return t.narrow(0, start, n).transpose(0, 1).unsqueeze(0);
+    };
     // One query, the last, sees every key, so only the square case needs the causal mask.
     const at::Tensor out = at::scaled_dot_product_attention(
         take(q_NHD, every_token_asks ? segments.begin(s) : s, rows), take(k_THD, segments.begin(s), length),
@@ -66,20 +70,22 @@ std::vector<int64_t> TokenPositions(const Segments& segments) {
 
 }  // namespace
 
-at::Tensor SelfAttention(const at::Tensor& qkv_TE, const Segments& segments, const RotaryTable& rotary, const AttentionHeads& heads) {
+at::Tensor SelfAttention(const at::Tensor& qkv_TE, const Segments& segments, const RotaryTable& rotary,
+                         const AttentionHeads& heads) {
   const at::Tensor positions = Positions(TokenPositions(segments), qkv_TE.device());
   const auto parts = qkv_TE.view({-1, heads.query_heads + 2 * heads.kv_heads, heads.head_dim})
                          .split_with_sizes({heads.query_heads, heads.kv_heads, heads.kv_heads}, 1);
   return AttendBySegment(Rotate(parts[0], positions, rotary), Rotate(parts[1], positions, rotary), parts[2], segments, true);
 }
 
-at::Tensor LastQueryAttention(const at::Tensor& q_SQD, const at::Tensor& kv_T2KD, const Segments& segments, const RotaryTable& rotary,
-                              const AttentionHeads& heads) {
+at::Tensor LastQueryAttention(const at::Tensor& q_SQD, const at::Tensor& kv_T2KD, const Segments& segments,
+                              const RotaryTable& rotary, const AttentionHeads& heads) {
   std::vector<int64_t> last;
   for (int64_t s = 0; s < segments.count(); ++s) last.push_back(segments.length(s) - 1);
   const auto parts = kv_T2KD.view({-1, 2 * heads.kv_heads, heads.head_dim}).chunk(2, 1);
   const at::Tensor q = Rotate(q_SQD.view({-1, heads.query_heads, heads.head_dim}), Positions(last, q_SQD.device()), rotary);
-  return AttendBySegment(q, Rotate(parts[0], Positions(TokenPositions(segments), q_SQD.device()), rotary), parts[1], segments, false);
+  return AttendBySegment(q, Rotate(parts[0], Positions(TokenPositions(segments), q_SQD.device()), rotary), parts[1], segments,
+                         false);
 }
 
 }  // namespace composed

@@ -35,8 +35,8 @@ void RmsNormForward(const float* x, const float* weight, float eps, int64_t rows
 }
 
 PIXELREC_MULTIVERSION
-void RmsNormBackward(const float* dy, const float* x, const float* weight, const float* rstd, int64_t rows, int64_t hidden, float* dx,
-                     float* dweight) {
+void RmsNormBackward(const float* dy, const float* x, const float* weight, const float* rstd, int64_t rows, int64_t hidden,
+                     float* dx, float* dweight) {
   for (int64_t t = 0; t < rows; ++t, dy += hidden, x += hidden, dx += hidden) {
     const float r = rstd[t];
     float projection = 0;
@@ -112,13 +112,13 @@ void SwiGluBackward(const float* dy, const float* gate_up, int64_t rows, int64_t
 namespace {
 
 struct Scratch {
-  std::vector<float> keys;       // [length, D], rotated, of one kv head
-  std::vector<float> tile;       // [D, 16] queries of the tile, rotated and scaled
-  std::vector<float> tile_out;   // [D, 16]
-  std::vector<float> weights;    // [length, 16]
-  std::vector<float> dweights;   // [length, 16]
-  std::vector<float> dkeys;      // [length, D]
-  std::vector<float> dvalues;    // [length, D]
+  std::vector<float> keys;      // [length, D], rotated, of one kv head
+  std::vector<float> tile;      // [D, 16] queries of the tile, rotated and scaled
+  std::vector<float> tile_out;  // [D, 16]
+  std::vector<float> weights;   // [length, 16]
+  std::vector<float> dweights;  // [length, 16]
+  std::vector<float> dkeys;     // [length, D]
+  std::vector<float> dvalues;   // [length, D]
 };
 
 Scratch& ThreadScratch(int64_t length, int64_t dim) {
@@ -247,7 +247,8 @@ namespace {
 
 // What one tile of 16 queries adds to the gradients of its own queries (written) and of the keys and values it sees (added to).
 PIXELREC_INLINE void BackwardTile(const AttentionShape& shape, Scratch& s, const float* q, const float* values, const float* out,
-                                  const float* dout, const float* lse, int64_t first, int64_t last, const IntVec& lane_index, float* dq) {
+                                  const float* dout, const float* lse, int64_t first, int64_t last, const IntVec& lane_index,
+                                  float* dq) {
   const int64_t dim = shape.head_dim, half = dim / 2;
   LoadQueryTile(shape, q, first, last, s.tile.data());
   float dout_tile_delta[kLanes] = {}, row_lse[kLanes] = {};
@@ -320,8 +321,8 @@ PIXELREC_INLINE void BackwardTile(const AttentionShape& shape, Scratch& s, const
 }  // namespace
 
 PIXELREC_MULTIVERSION
-void AttentionBackward(const AttentionShape& shape, const float* q, const float* k, const float* v, const float* out, const float* dout,
-                       const float* lse, int64_t lse_stride, float* dq, float* dk, float* dv) {
+void AttentionBackward(const AttentionShape& shape, const float* q, const float* k, const float* v, const float* out,
+                       const float* dout, const float* lse, int64_t lse_stride, float* dq, float* dk, float* dv) {
   const int64_t dim = shape.head_dim, half = dim / 2, group = shape.query_heads / shape.kv_heads;
   Scratch& s = ThreadScratch(shape.length, dim);
   IntVec lane_index;
@@ -333,12 +334,13 @@ void AttentionBackward(const AttentionShape& shape, const float* q, const float*
     for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
       for (int64_t first = shape.first_query; first < shape.length; first += kLanes) {
         const int64_t last = std::min(first + kLanes, shape.length) - 1;
-        BackwardTile(shape, s, q + head * dim, v + kv_head * dim, out + head * dim, dout + head * dim, lse + head * lse_stride, first, last,
-                     lane_index, dq + head * dim);
+        BackwardTile(shape, s, q + head * dim, v + kv_head * dim, out + head * dim, dout + head * dim, lse + head * lse_stride,
+                     first, last, lane_index, dq + head * dim);
       }
     }
     for (int64_t j = 0; j < shape.length; ++j) {
-      Rotate(s.dkeys.data() + j * dim, shape.cos + j * half, shape.sin + j * half, -1, dim, dk + j * shape.kv_stride + kv_head * dim);
+      Rotate(s.dkeys.data() + j * dim, shape.cos + j * half, shape.sin + j * half, -1, dim,
+             dk + j * shape.kv_stride + kv_head * dim);
       std::copy_n(s.dvalues.data() + j * dim, dim, dv + j * shape.kv_stride + kv_head * dim);
     }
   }

@@ -1,5 +1,5 @@
-// Sixteen floats at a time, in GCC's own vector type: the compiler lowers it to whatever the target has (one zmm, two ymm, four xmm).
-// Everything is always_inline so that it is compiled with the instruction set of the function it lands in.
+// Sixteen floats at a time, in GCC's own vector type: the compiler lowers it to whatever the target has (one zmm, two ymm, four
+// xmm). Everything is always_inline so that it is compiled with the instruction set of the function it lands in.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,8 @@ PIXELREC_INLINE float Sum(const Vec& v) {
 PIXELREC_INLINE void Max(Vec& a, const Vec& b) { a = a > b ? a : b; }
 
 // x <- exp(x), relative error below 2e-7 for x in [-87, 88]; smaller arguments give 0, larger ones exp(88).
-// Range reduction x = n ln2 + r with a two-part ln2 and a degree-6 polynomial on |r| <= ln2/2 (Cody and Waite; coefficients of Cephes expf).
+// Range reduction x = n ln2 + r with a two-part ln2 and a degree-6 polynomial on |r| <= ln2/2 (Cody and Waite; coefficients of
+// Cephes expf).
 PIXELREC_INLINE void Exp(Vec& x) {
   const Vec zero = {};
   const Vec low = zero - 87.0F;

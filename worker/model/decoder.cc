@@ -41,11 +41,12 @@ at::Tensor Layer(const LayerContext& context, const LayerWeights& w, const at::T
   return AddProjection(h, SwiGlu(gate_up), w.down_proj);
 }
 
-// Activation checkpointing: the forward pass keeps the layer's input alone; the backward pass computes the layer again with a graph.
+// Activation checkpointing: the forward pass keeps the layer's input alone; the backward pass computes the layer again with a
+// graph.
 struct CheckpointedLayer : torch::autograd::Function<CheckpointedLayer> {
-  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& x, const at::Tensor& input_norm, const at::Tensor& qkv,
-                            const at::Tensor& o, const at::Tensor& post_norm, const at::Tensor& gate_up, const at::Tensor& down,
-                            const c10::intrusive_ptr<LayerContext>& context) {
+  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& x, const at::Tensor& input_norm,
+                            const at::Tensor& qkv, const at::Tensor& o, const at::Tensor& post_norm, const at::Tensor& gate_up,
+                            const at::Tensor& down, const c10::intrusive_ptr<LayerContext>& context) {
     ctx->save_for_backward({x, input_norm, qkv, o, post_norm, gate_up, down});
     ctx->saved_data["context"] = c10::IValue::make_capsule(context);
     return Layer(*context, {input_norm, qkv, o, post_norm, gate_up, down}, x);
@@ -54,7 +55,8 @@ struct CheckpointedLayer : torch::autograd::Function<CheckpointedLayer> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx, torch::autograd::variable_list grads) {
     const auto capsule = ctx->saved_data["context"].toCapsule();
     std::vector<at::Tensor> inputs;
-    for (const at::Tensor& saved : ctx->get_saved_variables()) inputs.push_back(saved.detach().requires_grad_(saved.requires_grad()));
+    for (const at::Tensor& saved : ctx->get_saved_variables())
+      inputs.push_back(saved.detach().requires_grad_(saved.requires_grad()));
     torch::autograd::variable_list needed, result(inputs.size() + 1);
     for (const at::Tensor& input : inputs) {
       if (input.requires_grad()) needed.push_back(input);
@@ -97,8 +99,8 @@ at::Tensor DecoderForward(const DecoderDescription& description, const DecoderWe
       context->last_rows = LastRows(segments, x.device());
     }
     const LayerWeights& w = weights.layers[i];
-    x = checkpointing ? CheckpointedLayer::apply(x, w.input_norm, w.qkv_proj, w.o_proj, w.post_attention_norm, w.gate_up_proj, w.down_proj,
-                                                 context)
+    x = checkpointing ? CheckpointedLayer::apply(x, w.input_norm, w.qkv_proj, w.o_proj, w.post_attention_norm, w.gate_up_proj,
+                                                 w.down_proj, context)
                       : Layer(*context, w, x);
   }
   return RmsNorm(x, weights.norm, description.rms_norm_eps);

@@ -49,8 +49,8 @@ enum class Rows {
 // Rotary tables for sequences up to `max_length`, built once and shared by all layers.
 RotaryTable MakeRotaryTable(const DecoderDescription& description, int64_t max_length, const at::Device& device);
 
-// x_TH after the last norm (rules M3-M5), at the rows asked for. With `checkpointing`, a layer keeps only its input and is computed
-// again in the backward pass.
+// x_TH after the last norm (rules M3-M5), at the rows asked for. With `checkpointing`, a layer keeps only its input and is
+// computed again in the backward pass.
 at::Tensor DecoderForward(const DecoderDescription& description, const DecoderWeights& weights, const at::Tensor& x_TH,
                           const Segments& segments, const RotaryTable& rotary, Rows rows, bool checkpointing);
 

@@ -42,7 +42,8 @@ at::Tensor Hllm::EncodeItems(const PackedItems& items) const {
 
 at::Tensor Hllm::EncodeUsers(const at::Tensor& history_TH, const Segments& segments, Rows rows) const {
   if (segments.count() == 0) return at::zeros({0, options_.user_llm.hidden_size}, history_TH.options());
-  return DecoderForward(options_.user_llm, weights_.user_llm, history_TH, segments, user_rotary_, rows, options_.gradient_checkpointing);
+  return DecoderForward(options_.user_llm, weights_.user_llm, history_TH, segments, user_rotary_, rows,
+                        options_.gradient_checkpointing);
 }
 
 NceLoss ComputeNceLoss(const at::Tensor& user_RH, const at::Tensor& target_RH, const at::Tensor& negatives_KH,

@@ -1,5 +1,5 @@
-// HLLM: an item LLM that turns item texts into embeddings, a user LLM that reads a history of them (rules M1-M4), and the NCE loss.
-// Mathematics only: no files, no ranks.
+// HLLM: an item LLM that turns item texts into embeddings, a user LLM that reads a history of them (rules M1-M4), and the NCE
+// loss. Mathematics only: no files, no ranks.
 //
 // Threads: one thread at a time. Shape letters: T tokens, H hidden, R rows (valid pairs), K negatives.
 #pragma once
@@ -27,7 +27,7 @@ struct HllmWeights {
 
 // Token ids of several items, packed; an item's embedding token follows its last id (rules X5, X7).
 struct PackedItems {
-  Segments segments;             // lengths include the embedding token
+  Segments segments;               // lengths include the embedding token
   std::vector<int64_t> token_ids;  // [T], 0 where an embedding token stands
 
   void Append(std::span<const uint32_t> item_tokens);
@@ -62,12 +62,12 @@ class Hllm {
 };
 
 struct NceLoss {
-  at::Tensor sum;         // [] fp32, over this rank's rows, divided by nothing
-  at::Tensor logits;      // [R, 1 + K] after scale; filtered ones are the lowest float
+  at::Tensor sum;     // [] fp32, over this rank's rows, divided by nothing
+  at::Tensor logits;  // [R, 1 + K] after scale; filtered ones are the lowest float
 };
 
-// Rules N1-N4, W4: fp32 cosine logits, false negatives filtered, cross entropy with label 0. user_RH, target_RH, negatives_KH: not
-// normalised. The gradient flows into all three and into logit_scale (rule N7).
+// Rules N1-N4, W4: fp32 cosine logits, false negatives filtered, cross entropy with label 0. user_RH, target_RH, negatives_KH:
+// not normalised. The gradient flows into all three and into logit_scale (rule N7).
 NceLoss ComputeNceLoss(const at::Tensor& user_RH, const at::Tensor& target_RH, const at::Tensor& negatives_KH,
                        const at::Tensor& logit_scale, double threshold = kNceThreshold);
 

@@ -28,8 +28,9 @@ struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
     const int64_t rows = x.size(0), hidden = x.size(1);
     const at::Tensor y = at::empty_like(x), rstd = at::empty({rows}, x.options());
     at::parallel_for(0, rows, kRowsPerTask, [&](int64_t begin, int64_t end) {
-      cpu::RmsNormForward(x.const_data_ptr<float>() + begin * hidden, weight.const_data_ptr<float>(), static_cast<float>(eps), end - begin,
-                          hidden, y.mutable_data_ptr<float>() + begin * hidden, rstd.mutable_data_ptr<float>() + begin);
+      cpu::RmsNormForward(x.const_data_ptr<float>() + begin * hidden, weight.const_data_ptr<float>(), static_cast<float>(eps),
+                          end - begin, hidden, y.mutable_data_ptr<float>() + begin * hidden,
+                          rstd.mutable_data_ptr<float>() + begin);
     });
     ctx->save_for_backward({x, weight, rstd});
     return y;
@@ -72,8 +73,8 @@ struct SwiGluFunction : torch::autograd::Function<SwiGluFunction> {
     const at::Tensor gate_up = ctx->get_saved_variables()[0], dy = grads[0].contiguous(), d = at::empty_like(gate_up);
     const int64_t rows = dy.size(0), width = dy.size(1);
     at::parallel_for(0, rows, kRowsPerTask, [&](int64_t begin, int64_t end) {
-      cpu::SwiGluBackward(dy.const_data_ptr<float>() + begin * width, gate_up.const_data_ptr<float>() + begin * 2 * width, end - begin, width,
-                          d.mutable_data_ptr<float>() + begin * 2 * width);
+      cpu::SwiGluBackward(dy.const_data_ptr<float>() + begin * width, gate_up.const_data_ptr<float>() + begin * 2 * width,
+                          end - begin, width, d.mutable_data_ptr<float>() + begin * 2 * width);
     });
     return {d};
   }
@@ -133,7 +134,8 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     call->ForEachSegment([&](const cpu::AttentionShape& shape, int64_t query, int64_t key) {
       const float* k = keys + key * shape.kv_stride;
       cpu::AttentionForward(shape, queries + query * shape.q_stride, k, k + call->kv_width(),
-                            out.mutable_data_ptr<float>() + query * shape.out_stride, lse.mutable_data_ptr<float>() + query, lse.size(1));
+                            out.mutable_data_ptr<float>() + query * shape.out_stride, lse.mutable_data_ptr<float>() + query,
+                            lse.size(1));
     });
     ctx->save_for_backward({q, kv, out, lse});
     ctx->saved_data["call"] = c10::IValue::make_capsule(call);
@@ -155,14 +157,15 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
       float* dk = dkeys + key * shape.kv_stride;
       cpu::AttentionBackward(shape, queries + query * shape.q_stride, k, k + call.kv_width(),
                              out.const_data_ptr<float>() + query * shape.out_stride,
-                             dout.const_data_ptr<float>() + query * shape.out_stride, lse.const_data_ptr<float>() + query, lse.size(1),
-                             dqueries + query * shape.q_stride, dk, dk + call.kv_width());
+                             dout.const_data_ptr<float>() + query * shape.out_stride, lse.const_data_ptr<float>() + query,
+                             lse.size(1), dqueries + query * shape.q_stride, dk, dk + call.kv_width());
     });
     return {dq, call.every_token_asks ? at::Tensor() : dkv, at::Tensor()};
   }
 };
 
-c10::intrusive_ptr<AttentionCall> MakeCall(const Segments& segments, const RotaryTable& rotary, const AttentionHeads& heads, bool every) {
+c10::intrusive_ptr<AttentionCall> MakeCall(const Segments& segments, const RotaryTable& rotary, const AttentionHeads& heads,
+                                           bool every) {
   auto call = c10::make_intrusive<AttentionCall>();
   call->segments = segments;
   call->rotary = rotary;
@@ -183,14 +186,16 @@ at::Tensor SwiGlu(const at::Tensor& gate_up_T2I) {
   return SwiGluFunction::apply(gate_up_T2I);
 }
 
-at::Tensor SelfAttention(const at::Tensor& qkv_TE, const Segments& segments, const RotaryTable& rotary, const AttentionHeads& heads) {
+at::Tensor SelfAttention(const at::Tensor& qkv_TE, const Segments& segments, const RotaryTable& rotary,
+                         const AttentionHeads& heads) {
   if (!OnFusedPath(qkv_TE) || heads.head_dim > kMaxHeadDim) return composed::SelfAttention(qkv_TE, segments, rotary, heads);
   return AttentionFunction::apply(qkv_TE, at::empty({0}, qkv_TE.options()), MakeCall(segments, rotary, heads, true));
 }
 
-at::Tensor LastQueryAttention(const at::Tensor& q_SQD, const at::Tensor& kv_T2KD, const Segments& segments, const RotaryTable& rotary,
-                              const AttentionHeads& heads) {
-  if (!OnFusedPath(q_SQD) || heads.head_dim > kMaxHeadDim) return composed::LastQueryAttention(q_SQD, kv_T2KD, segments, rotary, heads);
+at::Tensor LastQueryAttention(const at::Tensor& q_SQD, const at::Tensor& kv_T2KD, const Segments& segments,
+                              const RotaryTable& rotary, const AttentionHeads& heads) {
+  if (!OnFusedPath(q_SQD) || heads.head_dim > kMaxHeadDim)
+    return composed::LastQueryAttention(q_SQD, kv_T2KD, segments, rotary, heads);
   return AttentionFunction::apply(q_SQD, kv_T2KD, MakeCall(segments, rotary, heads, false));
 }
 

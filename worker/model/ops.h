@@ -1,5 +1,6 @@
-// The differentiable operations a decoder layer is made of, besides matrix products. On the CPU in fp32 they are the fused loops of
-// cpu_kernels.h; for any other device or dtype the same mathematics is composed of ATen operators (and is the oracle of the tests).
+// The differentiable operations a decoder layer is made of, besides matrix products. On the CPU in fp32 they are the fused loops
+// of cpu_kernels.h; for any other device or dtype the same mathematics is composed of ATen operators (and is the oracle of the
+// tests).
 //
 // Threads: any; each call uses LibTorch's intra-op threads. Errors: throws c10::Error on wrong shapes, like ATen.
 // Shape letters: T tokens, N queries, H hidden, D head_dim, Q query heads, K kv heads, I intermediate.
@@ -32,20 +33,22 @@ struct AttentionHeads {
 
 // Causal attention inside each segment, none across (rule M2); rotary positions are applied to queries and keys inside.
 // qkv_TE = [queries, keys, values] of one fused projection, E = (Q + 2K) D. -> [T, Q D].
-at::Tensor SelfAttention(const at::Tensor& qkv_TE, const Segments& segments, const RotaryTable& rotary, const AttentionHeads& heads);
+at::Tensor SelfAttention(const at::Tensor& qkv_TE, const Segments& segments, const RotaryTable& rotary,
+                         const AttentionHeads& heads);
 
 // The same for the last position of each segment alone. q_SQD: one row per segment; kv_T2KD = [keys, values]. No empty segments.
 // -> [segments, Q D].
-at::Tensor LastQueryAttention(const at::Tensor& q_SQD, const at::Tensor& kv_T2KD, const Segments& segments, const RotaryTable& rotary,
-                              const AttentionHeads& heads);
+at::Tensor LastQueryAttention(const at::Tensor& q_SQD, const at::Tensor& kv_T2KD, const Segments& segments,
+                              const RotaryTable& rotary, const AttentionHeads& heads);
 
 // The same mathematics composed of ATen operators, on any device and in any floating dtype.
 namespace composed {
 at::Tensor RmsNorm(const at::Tensor& x_TH, const at::Tensor& weight_H, double eps);
 at::Tensor SwiGlu(const at::Tensor& gate_up_T2I);
-at::Tensor SelfAttention(const at::Tensor& qkv_TE, const Segments& segments, const RotaryTable& rotary, const AttentionHeads& heads);
-at::Tensor LastQueryAttention(const at::Tensor& q_SQD, const at::Tensor& kv_T2KD, const Segments& segments, const RotaryTable& rotary,
-                              const AttentionHeads& heads);
+at::Tensor SelfAttention(const at::Tensor& qkv_TE, const Segments& segments, const RotaryTable& rotary,
+                         const AttentionHeads& heads);
+at::Tensor LastQueryAttention(const at::Tensor& q_SQD, const at::Tensor& kv_T2KD, const Segments& segments,
+                              const RotaryTable& rotary, const AttentionHeads& heads);
 }  // namespace composed
 
 }  // namespace pixelrec::model

@@ -7,7 +7,8 @@
 
 namespace pixelrec::model {
 
-// offsets[i] .. offsets[i + 1] are the rows of sequence i; positions inside a sequence count from 0 (rule X6 up to a constant shift).
+// offsets[i] .. offsets[i + 1] are the rows of sequence i; positions inside a sequence count from 0 (rule X6 up to a constant
+// shift).
 struct Segments {
   std::vector<int64_t> offsets{0};
 

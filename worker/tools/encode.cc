@@ -34,9 +34,11 @@ absl::Status Encode(const EncodeOptions& options) {
   if (!trained.ok()) return trained.status();
   const data::Dataset& d = *trained->dataset;
   const at::Tensor items =
-      eval::EncodeAllItems(d, *trained->hllm, dist::ProcessGroup::Alone(), [](double fraction) {
-        std::cerr << "\rencoding items: " << static_cast<int>(100 * fraction) << " %" << std::flush;
-      }).narrow(0, 1, d.num_items()).contiguous();
+      eval::EncodeAllItems(
+          d, *trained->hllm, dist::ProcessGroup::Alone(),
+          [](double fraction) { std::cerr << "\rencoding items: " << static_cast<int>(100 * fraction) << " %" << std::flush; })
+          .narrow(0, 1, d.num_items())
+          .contiguous();
   std::cerr << "\n";
   std::error_code error;
   std::filesystem::create_directories(options.out, error);
@@ -48,7 +50,8 @@ absl::Status Encode(const EncodeOptions& options) {
   const std::filesystem::path out = options.out;
   if (auto status = storage::WriteFileAtomically(out / "item_embeddings.npy", matrix); !status.ok()) return status;
   if (auto status = storage::WriteFileAtomically(out / "item_ids.txt", ids); !status.ok()) return status;
-  std::cout << "wrote " << items.size(0) << " x " << items.size(1) << " embeddings to " << (out / "item_embeddings.npy").string() << "\n";
+  std::cout << "wrote " << items.size(0) << " x " << items.size(1) << " embeddings to " << (out / "item_embeddings.npy").string()
+            << "\n";
   return absl::OkStatus();
 }
 
@@ -56,7 +59,8 @@ absl::Status Encode(const EncodeOptions& options) {
 
 std::unique_ptr<EncodeOptions> AddEncode(CLI::App& app) {
   auto options = std::make_unique<EncodeOptions>();
-  CLI::App* command = app.add_subcommand("encode", "Embeddings of all items of a prepared dataset, as item_embeddings.npy and item_ids.txt");
+  CLI::App* command =
+      app.add_subcommand("encode", "Embeddings of all items of a prepared dataset, as item_embeddings.npy and item_ids.txt");
   command->add_option("--model", options->model, "best_model folder")->required();
   command->add_option("--dataset", options->dataset, "Prepared dataset folder it was trained on")->required();
   command->add_option("--out", options->out, "Folder to write to")->required();

@@ -1,4 +1,5 @@
-// pixelrec-trainer encode: embeddings of all items of a prepared dataset, as .npy with an id file, ready for a nearest-neighbour index.
+// pixelrec-trainer encode: embeddings of all items of a prepared dataset, as .npy with an id file, ready for a nearest-neighbour
+// index.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -63,7 +63,8 @@ absl::StatusOr<std::vector<Request>> RequestsOf(const RecommendOptions& options,
   for (size_t n = 0; n < wanted; ++n) {
     const uint32_t u = eligible[(2 * n + 1) * eligible.size() / (2 * wanted)];
     const auto events = d.history(u);
-    requests.push_back({.user = std::string(d.user_name(u)), .history = {events.begin(), events.end() - 1}, .held_out = events.back()});
+    requests.push_back(
+        {.user = std::string(d.user_name(u)), .history = {events.begin(), events.end() - 1}, .held_out = events.back()});
   }
   return requests;
 }
@@ -79,8 +80,8 @@ void PrintTable(const data::Dataset& d, const Request& request, const std::vecto
   std::cout << "  recommended:\n";
   int place = 0;
   for (const eval::ScoredItem& item : top) {
-    std::cout << absl::StreamFormat("   %2d %-12s %s  (score %.4f)%s\n", ++place, ItemName(d, item.item), ItemTitle(d, item.item), item.score,
-                                    request.held_out == item.item ? "  <- chosen next" : "");
+    std::cout << absl::StreamFormat("   %2d %-12s %s  (score %.4f)%s\n", ++place, ItemName(d, item.item), ItemTitle(d, item.item),
+                                    item.score, request.held_out == item.item ? "  <- chosen next" : "");
   }
   if (request.held_out) std::cout << "  chosen next: " << ItemTitle(d, *request.held_out) << "\n";
   std::cout << "\n";
@@ -88,11 +89,13 @@ void PrintTable(const data::Dataset& d, const Request& request, const std::vecto
 
 nlohmann::json ToJson(const data::Dataset& d, const Request& request, const std::vector<eval::ScoredItem>& top) {
   nlohmann::json json = {{"user_id", request.user}, {"history", nlohmann::json::array()}, {"items", nlohmann::json::array()}};
-  for (const uint32_t item : request.history) json["history"].push_back({{"item_id", ItemName(d, item)}, {"title", ItemTitle(d, item)}});
+  for (const uint32_t item : request.history)
+    json["history"].push_back({{"item_id", ItemName(d, item)}, {"title", ItemTitle(d, item)}});
   for (const auto& item : top) {
     json["items"].push_back({{"item_id", ItemName(d, item.item)}, {"title", ItemTitle(d, item.item)}, {"score", item.score}});
   }
-  if (request.held_out) json["chosen_next"] = {{"item_id", ItemName(d, *request.held_out)}, {"title", ItemTitle(d, *request.held_out)}};
+  if (request.held_out)
+    json["chosen_next"] = {{"item_id", ItemName(d, *request.held_out)}, {"title", ItemTitle(d, *request.held_out)}};
   return json;
 }
 
@@ -120,12 +123,14 @@ absl::Status Recommend(const RecommendOptions& options) {
 
 std::unique_ptr<RecommendOptions> AddRecommend(CLI::App& app) {
   auto options = std::make_unique<RecommendOptions>();
-  CLI::App* command = app.add_subcommand("recommend", "Top k items for users of a prepared dataset, or for a history given by hand");
+  CLI::App* command =
+      app.add_subcommand("recommend", "Top k items for users of a prepared dataset, or for a history given by hand");
   command->add_option("--model", options->model, "best_model folder")->required();
   command->add_option("--dataset", options->dataset, "Prepared dataset folder it was trained on")->required();
   command->add_option("--user", options->users, "User id; may be repeated");
   command->add_option("--history", options->history, "Item ids, oldest first, separated by commas")->delimiter(',');
-  command->add_option("--sample-users", options->sample_users, "This many users, their last event kept back")->check(CLI::NonNegativeNumber);
+  command->add_option("--sample-users", options->sample_users, "This many users, their last event kept back")
+      ->check(CLI::NonNegativeNumber);
   command->add_option("-k,--k", options->k, "Items to recommend")->check(CLI::Range(1, 100000))->capture_default_str();
   command->add_option("--threads", options->threads, "Compute threads; 0: all")->check(CLI::NonNegativeNumber);
   command->add_option("--format", options->format, "Output")->check(CLI::IsMember({"table", "json"}))->capture_default_str();

@@ -10,7 +10,8 @@ namespace pixelrec::tools {
 
 absl::StatusOr<TrainedModel> OpenTrainedModel(const std::filesystem::path& model_dir, const std::filesystem::path& dataset_dir) {
   if (!std::filesystem::exists(model_dir / checkpoint::kHllmFile)) {
-    return absl::NotFoundError(absl::StrCat(model_dir.string(), ": no ", checkpoint::kHllmFile, "; give the best_model folder of a job's output_dir"));
+    return absl::NotFoundError(
+        absl::StrCat(model_dir.string(), ": no ", checkpoint::kHllmFile, "; give the best_model folder of a job's output_dir"));
   }
   auto best = checkpoint::OpenBestModel(model_dir);
   if (!best.ok()) return best.status();
@@ -21,8 +22,8 @@ absl::StatusOr<TrainedModel> OpenTrainedModel(const std::filesystem::path& model
     return absl::FailedPreconditionError(absl::StrCat(dataset_dir.string(), ": prepared dataset ", trained.dataset->data_hash(),
                                                       ", the model was trained on ", best->info.data_hash));
   }
-  trained.parameters =
-      std::make_unique<dist::FlatParameters>(train::HllmUnits(best->item_config, best->user_config), at::TensorOptions(at::kFloat));
+  trained.parameters = std::make_unique<dist::FlatParameters>(train::HllmUnits(best->item_config, best->user_config),
+                                                              at::TensorOptions(at::kFloat));
   train::CopyBestModelWeights(*best, *trained.parameters);
   trained.hllm = std::make_unique<model::Hllm>(
       model::Hllm::Options{.item_llm = train::Describe(best->item_config),

@@ -21,8 +21,8 @@ struct TrainedModel {
   std::unique_ptr<data::Dataset> dataset;
 };
 
-// NOT_FOUND: no such model or dataset. INVALID_ARGUMENT: not a best_model/ folder. DATA_LOSS: damaged. FAILED_PRECONDITION: the dataset
-// was prepared in another way than the one the model was trained on.
+// NOT_FOUND: no such model or dataset. INVALID_ARGUMENT: not a best_model/ folder. DATA_LOSS: damaged. FAILED_PRECONDITION: the
+// dataset was prepared in another way than the one the model was trained on.
 absl::StatusOr<TrainedModel> OpenTrainedModel(const std::filesystem::path& model_dir, const std::filesystem::path& dataset_dir);
 
 }  // namespace pixelrec::tools

@@ -33,18 +33,20 @@ checkpoint::TensorInfo InfoOf(const std::string& name, const at::Tensor& tensor)
 }
 
 // Every named tensor of a flat buffer, as bytes that lie in it.
-std::vector<checkpoint::TensorInfo> NamedTensors(const dist::FlatParameters& parameters, const at::Tensor& flat, const std::string& prefix = "") {
+std::vector<checkpoint::TensorInfo> NamedTensors(const dist::FlatParameters& parameters, const at::Tensor& flat,
+                                                 const std::string& prefix = "") {
   std::vector<checkpoint::TensorInfo> tensors;
   for (const auto& [name, range] : parameters.ranges()) tensors.push_back(InfoOf(prefix + name, parameters.view(flat, name)));
   return tensors;
 }
 
-absl::Status CopyNamedTensors(const checkpoint::SafetensorsFile& file, const std::string& prefix, const dist::FlatParameters& parameters,
-                              const at::Tensor& flat) {
+absl::Status CopyNamedTensors(const checkpoint::SafetensorsFile& file, const std::string& prefix,
+                              const dist::FlatParameters& parameters, const at::Tensor& flat) {
   for (const auto& [name, range] : parameters.ranges()) {
     auto info = file.Find(prefix + name);
     if (!info.ok()) return info.status();
-    if (info->shape != range.shape) return absl::DataLossError(absl::StrCat(file.path().string(), ": tensor ", name, " has another shape than the model's"));
+    if (info->shape != range.shape)
+      return absl::DataLossError(absl::StrCat(file.path().string(), ": tensor ", name, " has another shape than the model's"));
     parameters.view(flat, name).copy_(TensorOf(*info));
   }
   return absl::OkStatus();
@@ -93,15 +95,18 @@ class Stopwatch {
 absl::StatusOr<ArtifactRecord> StageCheckpoint(const Session& s, ArtifactKind kind) {
   const Stopwatch watch;
   const bool recovery = kind == ArtifactKind::kRecoveryCheckpoint;
-  const std::string name = recovery ? absl::StrCat("step-", s.position.step) : absl::StrCat("checkpoint-epoch-", s.position.epoch);
+  const std::string name =
+      recovery ? absl::StrCat("step-", s.position.step) : absl::StrCat("checkpoint-epoch-", s.position.epoch);
   ArtifactRecord record{.kind = kind,
                         .staging_path = StagingPath(s, name),
                         .path = recovery ? s.job.output_dir / "recovery" / name : s.job.output_dir / name,
                         .epoch = static_cast<int>(s.position.epoch),
                         .step = s.position.step};
   std::vector<checkpoint::TensorInfo> moments = NamedTensors(*s.parameters, s.optimizer->exp_avg(), checkpoint::kFirstMoment);
-  for (auto& info : NamedTensors(*s.parameters, s.optimizer->exp_avg_sq(), checkpoint::kSecondMoment)) moments.push_back(std::move(info));
-  auto written = checkpoint::WriteCheckpoint(record.staging_path, ManifestOf(s, kind), NamedTensors(*s.parameters, s.parameters->weights()), moments);
+  for (auto& info : NamedTensors(*s.parameters, s.optimizer->exp_avg_sq(), checkpoint::kSecondMoment))
+    moments.push_back(std::move(info));
+  auto written = checkpoint::WriteCheckpoint(record.staging_path, ManifestOf(s, kind),
+                                             NamedTensors(*s.parameters, s.parameters->weights()), moments);
   if (!written.ok()) return WithOutputKind(written.status());
   record.bytes = static_cast<int64_t>(written->bytes);
   record.manifest_digest = written->manifest_digest;
@@ -122,10 +127,11 @@ absl::StatusOr<ArtifactRecord> StageBestModel(const Session& s, double validatio
   if (!item.ok()) return WithKind(item.status(), FailureKind::kBadModel);
   auto user = checkpoint::OpenModelWeights(s.job.user_model_dir, s.user_config);
   if (!user.ok()) return WithKind(user.status(), FailureKind::kBadModel);
-  const checkpoint::BestModelTensors tensors{.item = SideExport(s, "item_llm", s.job.item_model_dir, s.item_config, *item),
-                                             .user = SideExport(s, "user_llm", s.job.user_model_dir, s.user_config, *user),
-                                             .item_emb_tokens = InfoOf("item_emb_tokens", s.parameters->weight("item_emb_tokens")),
-                                             .logit_scale = InfoOf("logit_scale", s.parameters->weight("logit_scale"))};
+  const checkpoint::BestModelTensors tensors{
+      .item = SideExport(s, "item_llm", s.job.item_model_dir, s.item_config, *item),
+      .user = SideExport(s, "user_llm", s.job.user_model_dir, s.user_config, *user),
+      .item_emb_tokens = InfoOf("item_emb_tokens", s.parameters->weight("item_emb_tokens")),
+      .logit_scale = InfoOf("logit_scale", s.parameters->weight("logit_scale"))};
   const checkpoint::HllmInfo info{.item_emb_token_n = 1,
                                   .max_seq_length = s.dataset->max_seq_length(),
                                   .max_text_length = s.dataset->max_text_length(),
@@ -148,14 +154,19 @@ absl::StatusOr<ArtifactRecord> StageBestModel(const Session& s, double validatio
 
 absl::Status RestoreCheckpoint(const std::filesystem::path& path, Session& s) {
   auto opened = checkpoint::OpenCheckpoint(path);
-  if (!opened.ok()) return WithKind(opened.status(), FailureKind::kBadData, "remove this checkpoint; the one before it is used then");
+  if (!opened.ok())
+    return WithKind(opened.status(), FailureKind::kBadData, "remove this checkpoint; the one before it is used then");
   const checkpoint::Manifest& m = opened->manifest;
   if (auto status = checkpoint::CheckContinues(m, s.facts); !status.ok()) {
     return WithKind(status, FailureKind::kBadData, "give the job an output_dir of its own, or output_policy: replace");
   }
   if (auto status = CopyNamedTensors(*opened->model, "", *s.parameters, s.parameters->weights()); !status.ok()) return status;
-  if (auto status = CopyNamedTensors(*opened->optimizer, checkpoint::kFirstMoment, *s.parameters, s.optimizer->exp_avg()); !status.ok()) return status;
-  if (auto status = CopyNamedTensors(*opened->optimizer, checkpoint::kSecondMoment, *s.parameters, s.optimizer->exp_avg_sq()); !status.ok()) return status;
+  if (auto status = CopyNamedTensors(*opened->optimizer, checkpoint::kFirstMoment, *s.parameters, s.optimizer->exp_avg());
+      !status.ok())
+    return status;
+  if (auto status = CopyNamedTensors(*opened->optimizer, checkpoint::kSecondMoment, *s.parameters, s.optimizer->exp_avg_sq());
+      !status.ok())
+    return status;
   s.optimizer->set_steps(m.updates);
   s.position = {.step = m.step,
                 .epoch = m.epoch,
@@ -195,7 +206,8 @@ void RemoveStaleStaging(const Session& s) {
     const std::string name = entry.path().filename();
     uint64_t generation = 0;
     const auto [end, error] = std::from_chars(name.data() + 1, name.data() + name.size(), generation);
-    if (name.starts_with("g") && error == std::errc() && generation < s.job.generation) std::filesystem::remove_all(entry.path(), ignored);
+    if (name.starts_with("g") && error == std::errc() && generation < s.job.generation)
+      std::filesystem::remove_all(entry.path(), ignored);
   }
 }
 

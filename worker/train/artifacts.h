@@ -1,5 +1,5 @@
-// Checkpoints and best_model/ of a training session, written whole into a staging folder of this generation; the coordinator's commit
-// moves them to their final place. And the way back.
+// Checkpoints and best_model/ of a training session, written whole into a staging folder of this generation; the coordinator's
+// commit moves them to their final place. And the way back.
 //
 // Threads: the training thread. Rank 0 writes (every rank holds the same state while ZeRO is off).
 #pragma once
@@ -13,13 +13,15 @@
 
 namespace pixelrec::train {
 
-// checkpoint-epoch-N/ or recovery/step-N/ with weights, moments and position. RESOURCE_EXHAUSTED: no space; earlier checkpoints stay.
+// checkpoint-epoch-N/ or recovery/step-N/ with weights, moments and position. RESOURCE_EXHAUSTED: no space; earlier checkpoints
+// stay.
 absl::StatusOr<ArtifactRecord> StageCheckpoint(const Session& session, ArtifactKind kind);
 
 // best_model/: both LLMs as model directories, the embedding token and the logit scale.
 absl::StatusOr<ArtifactRecord> StageBestModel(const Session& session, double validation_loss);
 
-// Weights, moments and position of a committed checkpoint. FAILED_PRECONDITION: of another run (which facts differ). DATA_LOSS: damaged.
+// Weights, moments and position of a committed checkpoint. FAILED_PRECONDITION: of another run (which facts differ). DATA_LOSS:
+// damaged.
 absl::Status RestoreCheckpoint(const std::filesystem::path& path, Session& session);
 
 // Weights of best_model/ alone: for the final evaluation, and for tools that read a trained model.

@@ -4,8 +4,8 @@
 
 namespace pixelrec::train {
 
-BatchPrefetcher::BatchPrefetcher(const data::Dataset& dataset, const data::BatchOptions& options, int64_t epoch, int64_t first_step,
-                                 int threads)
+BatchPrefetcher::BatchPrefetcher(const data::Dataset& dataset, const data::BatchOptions& options, int64_t epoch,
+                                 int64_t first_step, int threads)
     : dataset_(dataset),
       options_(options),
       epoch_(epoch),
@@ -19,9 +19,8 @@ BatchPrefetcher::BatchPrefetcher(const data::Dataset& dataset, const data::Batch
 void BatchPrefetcher::Schedule() {
   if (step_ >= steps_) return;
   // A batch is a pure function of its position: which thread makes it doesn't matter.
-  pending_.push_back(std::async(policy_, [this, step = step_, micro = micro_] {
-    return data::MakeBatch(dataset_, options_, epoch_, step, micro);
-  }));
+  pending_.push_back(std::async(
+      policy_, [this, step = step_, micro = micro_] { return data::MakeBatch(dataset_, options_, epoch_, step, micro); }));
   if (++micro_ >= data::MicroSteps(dataset_, options_, step_)) {
     micro_ = 0;
     ++step_;

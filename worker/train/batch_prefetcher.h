@@ -14,7 +14,8 @@ namespace pixelrec::train {
 class BatchPrefetcher {
  public:
   // Batches of `epoch` from `first_step` on. threads 0: made when asked for.
-  BatchPrefetcher(const data::Dataset& dataset, const data::BatchOptions& options, int64_t epoch, int64_t first_step, int threads);
+  BatchPrefetcher(const data::Dataset& dataset, const data::BatchOptions& options, int64_t epoch, int64_t first_step,
+                  int threads);
 
   // The following micro-step's batch. Must not be called past the end of the epoch.
   data::RankBatch Next();
@@ -25,7 +26,7 @@ class BatchPrefetcher {
   const data::Dataset& dataset_;
   data::BatchOptions options_;
   int64_t epoch_;
-  int64_t step_;        // next to be scheduled
+  int64_t step_;  // next to be scheduled
   int64_t micro_ = 0;
   int64_t steps_;
   size_t ahead_;

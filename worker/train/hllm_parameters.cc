@@ -18,12 +18,15 @@ namespace {
 using checkpoint::DecoderConfig;
 
 dist::Unit LayerUnit(const DecoderConfig& c, const std::string& prefix) {
-  const int64_t h = c.hidden_size, q = c.num_attention_heads * c.head_dim, kv = c.num_key_value_heads * c.head_dim, i = c.intermediate_size;
+  const int64_t h = c.hidden_size, q = c.num_attention_heads * c.head_dim, kv = c.num_key_value_heads * c.head_dim,
+                i = c.intermediate_size;
   const auto name = [&](const char* rest) { return absl::StrCat(prefix, rest); };
   return {prefix,
           {{name("input_norm"), {{name("input_layernorm.weight"), {h}}}},
            {name("qkv_proj"),
-            {{name("self_attn.q_proj.weight"), {q, h}}, {name("self_attn.k_proj.weight"), {kv, h}}, {name("self_attn.v_proj.weight"), {kv, h}}}},
+            {{name("self_attn.q_proj.weight"), {q, h}},
+             {name("self_attn.k_proj.weight"), {kv, h}},
+             {name("self_attn.v_proj.weight"), {kv, h}}}},
            {name("o_proj"), {{name("self_attn.o_proj.weight"), {h, q}}}},
            {name("post_attention_norm"), {{name("post_attention_layernorm.weight"), {h}}}},
            {name("gate_up_proj"), {{name("mlp.gate_proj.weight"), {i, h}}, {name("mlp.up_proj.weight"), {i, h}}}},
@@ -50,24 +53,28 @@ model::DecoderWeights DecoderLeaves(const dist::FlatParameters& p, const std::st
 }  // namespace
 
 model::DecoderDescription Describe(const DecoderConfig& config) {
-  return {.hidden_size = config.hidden_size,
-          .intermediate_size = config.intermediate_size,
-          .num_layers = config.num_hidden_layers,
-          .heads = {.query_heads = config.num_attention_heads, .kv_heads = config.num_key_value_heads, .head_dim = config.head_dim},
-          .vocab_size = config.vocab_size,
-          .rms_norm_eps = config.rms_norm_eps,
-          .rope_theta = config.rope_theta};
+  return {
+      .hidden_size = config.hidden_size,
+      .intermediate_size = config.intermediate_size,
+      .num_layers = config.num_hidden_layers,
+      .heads = {.query_heads = config.num_attention_heads, .kv_heads = config.num_key_value_heads, .head_dim = config.head_dim},
+      .vocab_size = config.vocab_size,
+      .rms_norm_eps = config.rms_norm_eps,
+      .rope_theta = config.rope_theta};
 }
 
 std::vector<dist::Unit> HllmUnits(const DecoderConfig& item_llm, const DecoderConfig& user_llm) {
-  const auto single = [](const std::string& name, std::vector<int64_t> shape) { return dist::Leaf{name, {{name, std::move(shape)}}}; };
+  const auto single = [](const std::string& name, std::vector<int64_t> shape) {
+    return dist::Leaf{name, {{name, std::move(shape)}}};
+  };
   std::vector<dist::Unit> units;
   units.push_back({"embeddings", {single("item_llm.embed_tokens.weight", {item_llm.vocab_size, item_llm.hidden_size})}});
   for (int64_t i = 0; i < item_llm.num_hidden_layers; ++i) units.push_back(LayerUnit(item_llm, LayerPrefix("item_llm", i)));
   for (int64_t i = 0; i < user_llm.num_hidden_layers; ++i) units.push_back(LayerUnit(user_llm, LayerPrefix("user_llm", i)));
-  units.push_back({"head",
-                   {single("item_llm.norm.weight", {item_llm.hidden_size}), single("user_llm.norm.weight", {user_llm.hidden_size}),
-                    single("item_emb_tokens", {1, 1, item_llm.hidden_size}), single("logit_scale", {})}});
+  units.push_back(
+      {"head",
+       {single("item_llm.norm.weight", {item_llm.hidden_size}), single("user_llm.norm.weight", {user_llm.hidden_size}),
+        single("item_emb_tokens", {1, 1, item_llm.hidden_size}), single("logit_scale", {})}});
   return units;
 }
 

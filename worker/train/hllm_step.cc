@@ -36,13 +36,16 @@ at::Tensor EncodeDistinctItems(const data::Dataset& dataset, const model::Hllm& 
 at::Tensor MicroStepLoss(const data::Dataset& dataset, const model::Hllm& hllm, const dist::ProcessGroup& group,
                          const data::RankBatch& batch) {
   const at::Tensor items_IH = EncodeDistinctItems(dataset, hllm, batch.items);
-  const auto gather = [&](const std::vector<int64_t>& rows) { return items_IH.index_select(0, at::tensor(rows, at::kLong).to(items_IH.device())); };
+  const auto gather = [&](const std::vector<int64_t>& rows) {
+    return items_IH.index_select(0, at::tensor(rows, at::kLong).to(items_IH.device()));
+  };
 
   // Inputs of a row are all its positives but the last, targets all but the first (rule T2).
   model::Segments histories;
   std::vector<int64_t> inputs, targets;
   for (size_t row = 0; row + 1 < batch.row_offsets.size(); ++row) {
-    const auto first = batch.positives.begin() + batch.row_offsets[row], last = batch.positives.begin() + batch.row_offsets[row + 1];
+    const auto first = batch.positives.begin() + batch.row_offsets[row],
+               last = batch.positives.begin() + batch.row_offsets[row + 1];
     inputs.insert(inputs.end(), first, last - 1);
     targets.insert(targets.end(), first + 1, last);
     histories.Append(last - first - 1);

@@ -1,10 +1,10 @@
 #include "worker/train/optimizer.h"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
-#include <ATen/core/grad_mode.h>
 
 #include <cmath>
 
@@ -28,8 +28,9 @@ AdamW::AdamW(dist::FlatParameters& parameters, const Options& options)
 void AdamW::Step(double learning_rate) {
   const at::NoGradGuard no_graph;
   step_.add_(1);
-  at::_fused_adamw_({parameters_.weights()}, {parameters_.gradients()}, {exp_avg_}, {exp_avg_sq_}, {}, {step_}, learning_rate, options_.beta1,
-                    options_.beta2, options_.weight_decay, options_.epsilon, /*amsgrad=*/false, /*maximize=*/false);
+  at::_fused_adamw_({parameters_.weights()}, {parameters_.gradients()}, {exp_avg_}, {exp_avg_sq_}, {}, {step_}, learning_rate,
+                    options_.beta1, options_.beta2, options_.weight_decay, options_.epsilon, /*amsgrad=*/false,
+                    /*maximize=*/false);
 }
 
 int64_t AdamW::steps() const { return static_cast<int64_t>(step_.item<float>()); }

@@ -28,12 +28,18 @@ absl::StatusOr<std::unique_ptr<ProgressLog>> ProgressLog::Open(const Session& se
   if (!session.is_rank_zero()) return log;
   const TrainJob& job = session.job;
   const auto folder = job.output_dir / "logs";
-  auto events = EventFile::Create({.log_dir = folder, .host = HostName(), .generation = job.generation, .first_step = session.position.step, .now = WallTime});
-  if (!events.ok()) return WithKind(events.status(), FailureKind::kOutputUnwritable, "make output_dir writable for the worker's user");
+  auto events = EventFile::Create({.log_dir = folder,
+                                   .host = HostName(),
+                                   .generation = job.generation,
+                                   .first_step = session.position.step,
+                                   .now = WallTime});
+  if (!events.ok())
+    return WithKind(events.status(), FailureKind::kOutputUnwritable, "make output_dir writable for the worker's user");
   log->events_ = *std::move(events);
-  auto metrics =
-      MetricsLog::Open({.path = folder / "metrics.jsonl", .generation = job.generation, .first_step = session.position.step, .now = WallTime});
-  if (!metrics.ok()) return WithKind(metrics.status(), FailureKind::kOutputUnwritable, "make output_dir writable for the worker's user");
+  auto metrics = MetricsLog::Open(
+      {.path = folder / "metrics.jsonl", .generation = job.generation, .first_step = session.position.step, .now = WallTime});
+  if (!metrics.ok())
+    return WithKind(metrics.status(), FailureKind::kOutputUnwritable, "make output_dir writable for the worker's user");
   log->metrics_ = *std::move(metrics);
   log->Check(log->events_->AddText("job", session.position.step, absl::StrCat("```\n", job.spec_json, "\n```")));
   return log;
@@ -124,10 +130,11 @@ void AddMetrics(const EpochRecord& record, MetricsRecord& to) {
 void ProgressLog::Epoch(const EpochRecord& epoch) {
   Scalar("Loss/valid", epoch.validation_loss);
   Metrics("valid", epoch);
-  MetricsRecord record{.section = "validation",
-                       .epoch = epoch.epoch,
-                       .step = epoch.step,
-                       .values = {{"train_loss", epoch.train_loss}, {"validation_loss", epoch.validation_loss}, {"best", epoch.best}}};
+  MetricsRecord record{
+      .section = "validation",
+      .epoch = epoch.epoch,
+      .step = epoch.step,
+      .values = {{"train_loss", epoch.train_loss}, {"validation_loss", epoch.validation_loss}, {"best", epoch.best}}};
   AddMetrics(epoch, record);
   Check(metrics_->Append(record));
 }

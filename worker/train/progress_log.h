@@ -1,4 +1,5 @@
-// What a run says about itself: progress to the worker, curves to <output_dir>/logs/ (TensorBoard and metrics.jsonl; rank 0 alone).
+// What a run says about itself: progress to the worker, curves to <output_dir>/logs/ (TensorBoard and metrics.jsonl; rank 0
+// alone).
 //
 // Threads: the training thread. A log that can't be written is said once and never ends the training.
 #pragma once
@@ -18,7 +19,8 @@ namespace pixelrec::train {
 
 class ProgressLog {
  public:
-  // Opens the files on rank 0. Errors carry FailureKind::kOutputUnwritable: an output_dir that can't be written ends the job at once.
+  // Opens the files on rank 0. Errors carry FailureKind::kOutputUnwritable: an output_dir that can't be written ends the job at
+  // once.
   static absl::StatusOr<std::unique_ptr<ProgressLog>> Open(const Session& session, WorkerLink& link);
 
   void Step(const StepOutcome& step, int epoch);

@@ -18,7 +18,8 @@ constexpr std::chrono::milliseconds kStoreTimeout{120'000};
 
 absl::Status OpenData(Session& s) {
   auto dataset = data::Dataset::Open(s.job.dataset_dir);
-  if (!dataset.ok()) return WithKind(dataset.status(), FailureKind::kBadData, "remove the prepared dataset; it is made again from the CSV files");
+  if (!dataset.ok())
+    return WithKind(dataset.status(), FailureKind::kBadData, "remove the prepared dataset; it is made again from the CSV files");
   s.dataset = *std::move(dataset);
   s.batches = {.seed = s.job.seed,
                .global_batch_size = s.job.global_batch_size,
@@ -33,18 +34,21 @@ absl::Status OpenData(Session& s) {
 
 absl::Status CheckModelsFit(const Session& s) {
   if (s.item_config.hidden_size != s.user_config.hidden_size) {
-    return absl::InvalidArgumentError(absl::StrCat("item_model_dir has hidden_size ", s.item_config.hidden_size, ", user_model_dir ",
-                                                   s.user_config.hidden_size, ": the user LLM reads the item LLM's embeddings, so they must be equal"));
+    return absl::InvalidArgumentError(absl::StrCat("item_model_dir has hidden_size ", s.item_config.hidden_size,
+                                                   ", user_model_dir ", s.user_config.hidden_size,
+                                                   ": the user LLM reads the item LLM's embeddings, so they must be equal"));
   }
   if (s.dataset->vocab_size() > s.item_config.vocab_size) {
-    return absl::InvalidArgumentError(absl::StrCat("the tokenizer in ", s.job.item_model_dir.string(), " has ", s.dataset->vocab_size(),
-                                                   " ids, the model's vocab_size is ", s.item_config.vocab_size));
+    return absl::InvalidArgumentError(absl::StrCat("the tokenizer in ", s.job.item_model_dir.string(), " has ",
+                                                   s.dataset->vocab_size(), " ids, the model's vocab_size is ",
+                                                   s.item_config.vocab_size));
   }
   return absl::OkStatus();
 }
 
 absl::Status OpenModels(Session& s) {
-  for (auto [dir, config] : {std::pair(&s.job.item_model_dir, &s.item_config), std::pair(&s.job.user_model_dir, &s.user_config)}) {
+  for (auto [dir, config] :
+       {std::pair(&s.job.item_model_dir, &s.item_config), std::pair(&s.job.user_model_dir, &s.user_config)}) {
     auto read = checkpoint::ReadDecoderConfig(*dir);
     if (!read.ok()) return read.status();
     *config = *std::move(read);
@@ -54,13 +58,13 @@ absl::Status OpenModels(Session& s) {
   if (auto status = LoadSide(s.job.item_model_dir, s.item_config, "item_llm", *s.parameters); !status.ok()) return status;
   if (auto status = LoadSide(s.job.user_model_dir, s.user_config, "user_llm", *s.parameters); !status.ok()) return status;
   InitializeHead(s.job.seed, *s.parameters);
-  s.hllm = std::make_unique<model::Hllm>(
-      model::Hllm::Options{.item_llm = Describe(s.item_config),
-                           .user_llm = Describe(s.user_config),
-                           .max_text_length = s.dataset->max_text_length(),
-                           .max_seq_length = s.dataset->max_seq_length(),
-                           .gradient_checkpointing = s.job.gradient_checkpointing},
-      LeafWeights(*s.parameters, s.item_config.num_hidden_layers, s.user_config.num_hidden_layers));
+  s.hllm =
+      std::make_unique<model::Hllm>(model::Hllm::Options{.item_llm = Describe(s.item_config),
+                                                         .user_llm = Describe(s.user_config),
+                                                         .max_text_length = s.dataset->max_text_length(),
+                                                         .max_seq_length = s.dataset->max_seq_length(),
+                                                         .gradient_checkpointing = s.job.gradient_checkpointing},
+                                    LeafWeights(*s.parameters, s.item_config.num_hidden_layers, s.user_config.num_hidden_layers));
   s.optimizer = std::make_unique<AdamW>(*s.parameters, AdamW::Options{.weight_decay = s.job.weight_decay});
   return absl::OkStatus();
 }
@@ -120,7 +124,8 @@ absl::StatusOr<std::unique_ptr<Session>> OpenSession(const TrainJob& job, Worker
   if (!job.resume_from.empty()) {
     if (auto status = RestoreCheckpoint(job.resume_from, *session); !status.ok()) return status;
     if (session->is_rank_zero()) {
-      link.Notice(false, absl::StrCat("continuing from ", job.resume_from.string(), ", step ", session->position.step, " of ", session->total_steps));
+      link.Notice(false, absl::StrCat("continuing from ", job.resume_from.string(), ", step ", session->position.step, " of ",
+                                      session->total_steps));
     }
   }
   if (job.bf16 && session->is_rank_zero()) {

@@ -41,7 +41,7 @@ struct TrainJob {
   int rank = 0;
   int world_size = 1;
   std::string host_address = "127.0.0.1";
-  int threads = 0;  // 0: all of the host
+  int threads = 0;        // 0: all of the host
   std::string spec_json;  // for the TensorBoard summary
 
   std::filesystem::path dataset_dir;  // <cache>/<hash>
@@ -158,6 +158,15 @@ class WorkerLink {
 };
 
 // A failure that the worker reports by type: carried in absl::Status, see failure.h.
-enum class FailureKind { kBadData, kBadModel, kOutOfMemory, kNonfiniteLoss, kOutputUnwritable, kDiskFull, kCollective, kInternal };
+enum class FailureKind {
+  kBadData,
+  kBadModel,
+  kOutOfMemory,
+  kNonfiniteLoss,
+  kOutputUnwritable,
+  kDiskFull,
+  kCollective,
+  kInternal
+};
 
 }  // namespace pixelrec::train

@@ -64,7 +64,8 @@ class Trainer {
     return absl::OkStatus();
   }
 
-  // Stop requests and recovery checkpoints: at a step border, decided alike on all ranks (flags travel with the step's statistics).
+  // Stop requests and recovery checkpoints: at a step border, decided alike on all ranks (flags travel with the step's
+  // statistics).
   absl::Status AfterStep(const StepOutcome& step) {
     const bool epoch_ends = s_.position.step_in_epoch == s_.steps_per_epoch;
     if (step.stop_requested) {
@@ -75,8 +76,8 @@ class Trainer {
       return absl::CancelledError("stopped as asked");
     }
     const bool due_by_steps = s_.job.checkpoint_every_steps > 0 && s_.position.step % s_.job.checkpoint_every_steps == 0;
-    const bool due_by_time =
-        s_.job.checkpoint_every_seconds > 0 && SecondsSince(last_checkpoint_) >= static_cast<double>(s_.job.checkpoint_every_seconds);
+    const bool due_by_time = s_.job.checkpoint_every_seconds > 0 &&
+                             SecondsSince(last_checkpoint_) >= static_cast<double>(s_.job.checkpoint_every_seconds);
     // Only rank 0 writes, so only rank 0's clock matters.
     if (s_.is_rank_zero() && !epoch_ends && (due_by_steps || due_by_time)) return Stage(ArtifactKind::kRecoveryCheckpoint);
     return absl::OkStatus();
@@ -87,7 +88,8 @@ class Trainer {
     last_checkpoint_ = Clock::now();
     auto staged = StageCheckpoint(s_, kind);
     if (!staged.ok()) {
-      link_.Notice(true, absl::StrCat("checkpoint at step ", s_.position.step, " failed, training goes on: ", staged.status().message()));
+      link_.Notice(
+          true, absl::StrCat("checkpoint at step ", s_.position.step, " failed, training goes on: ", staged.status().message()));
       return absl::OkStatus();
     }
     Announce(*staged);
@@ -108,7 +110,8 @@ class Trainer {
 
   absl::Status FinishEpoch() {
     EpochRecord record{.epoch = epoch(), .step = s_.position.step};
-    record.train_loss = s_.position.epoch_loss_rows > 0 ? s_.position.epoch_loss_sum / static_cast<double>(s_.position.epoch_loss_rows) : NAN;
+    record.train_loss =
+        s_.position.epoch_loss_rows > 0 ? s_.position.epoch_loss_sum / static_cast<double>(s_.position.epoch_loss_rows) : NAN;
     const auto start = Clock::now();
     if (auto status = Evaluate(record); !status.ok()) return status;
     evaluation_seconds_ += SecondsSince(start);
@@ -138,7 +141,8 @@ class Trainer {
   absl::Status Evaluate(EpochRecord& record) {
     const at::Tensor items = EncodeItems("validate");
     record.validation_loss = ValidationLoss(*s_.dataset, *s_.hllm, items, s_.group, s_.job.seed);
-    const bool ranked = s_.job.evaluate_every_epochs > 0 && (epoch() % s_.job.evaluate_every_epochs == 0 || epoch() == s_.job.epochs);
+    const bool ranked =
+        s_.job.evaluate_every_epochs > 0 && (epoch() % s_.job.evaluate_every_epochs == 0 || epoch() == s_.job.epochs);
     if (ranked) {
       const eval::TargetRanks ranks = eval::RankTargets(*s_.dataset, *s_.hllm, items, s_.group, eval::Split::kValidation);
       SetMetrics(eval::ComputeMetrics(ranks.ranks, ranks.ties, s_.job.ks), record.validation, record);
@@ -150,7 +154,8 @@ class Trainer {
   }
 
   at::Tensor EncodeItems(const std::string& section) {
-    return eval::EncodeAllItems(*s_.dataset, *s_.hllm, s_.group, [&](double fraction) { log_.Section(section, fraction, epoch()); });
+    return eval::EncodeAllItems(*s_.dataset, *s_.hllm, s_.group,
+                                [&](double fraction) { log_.Section(section, fraction, epoch()); });
   }
 
   absl::Status FinishJob() {
@@ -165,11 +170,15 @@ class Trainer {
     const at::Tensor items = EncodeItems("evaluate");
     const eval::TargetRanks ranks = eval::RankTargets(*s_.dataset, *s_.hllm, items, s_.group, eval::Split::kTest);
     if (!s_.is_rank_zero()) return absl::OkStatus();
-    ResultRecord result{.epochs = epochs_, .train_seconds = train_seconds_, .samples = s_.position.samples, .tokens = s_.position.tokens,
+    ResultRecord result{.epochs = epochs_,
+                        .train_seconds = train_seconds_,
+                        .samples = s_.position.samples,
+                        .tokens = s_.position.tokens,
                         .sample_digest = s_.position.digest.Hex()};
     SetMetrics(eval::ComputeMetrics(ranks.ranks, ranks.ties, s_.job.ks), result.test.validation, result.test);
     const eval::TargetRanks popularity = eval::RankTargetsByPopularity(*s_.dataset, eval::Split::kTest);
-    SetMetrics(eval::ComputeMetrics(popularity.ranks, popularity.ties, s_.job.ks), result.popularity.validation, result.popularity);
+    SetMetrics(eval::ComputeMetrics(popularity.ranks, popularity.ties, s_.job.ks), result.popularity.validation,
+               result.popularity);
     result.evaluation_seconds = evaluation_seconds_ + SecondsSince(start);
     log_.Result(result);
     link_.Finished(result);

@@ -8,7 +8,8 @@
 
 namespace pixelrec::train {
 
-// Trains `job` to its end and tells `link` all of it. CANCELLED: `link` asked to stop, and what it asked for (a checkpoint) is done.
+// Trains `job` to its end and tells `link` all of it. CANCELLED: `link` asked to stop, and what it asked for (a checkpoint) is
+// done.
 absl::Status RunTraining(const TrainJob& job, WorkerLink& link);
 
 }  // namespace pixelrec::train

@@ -79,13 +79,14 @@ absl::Status TrainingStep::Apply(StepRecord& record) {
   // Every rank sees the same sums, so every rank skips the same steps (rule W5).
   ++nonfinite_in_row_;
   if (s_.is_rank_zero()) {
-    link_.Notice(true, absl::StrCat("step ", record.step, ": loss ", record.loss, ", gradient norm ", record.grad_norm, ": step skipped (",
-                                    nonfinite_in_row_, " in a row)"));
+    link_.Notice(true, absl::StrCat("step ", record.step, ": loss ", record.loss, ", gradient norm ", record.grad_norm,
+                                    ": step skipped (", nonfinite_in_row_, " in a row)"));
   }
   if (nonfinite_in_row_ < s_.job.max_nonfinite_steps) return absl::OkStatus();
-  return WithKind(absl::InvalidArgumentError(absl::StrCat("loss or gradients were not finite in ", nonfinite_in_row_, " steps in a row, last at step ",
-                                                          record.step)),
-                  FailureKind::kNonfiniteLoss, "lower learning_rate or raise warmup_ratio; the last committed checkpoint is good");
+  return WithKind(absl::InvalidArgumentError(absl::StrCat("loss or gradients were not finite in ", nonfinite_in_row_,
+                                                          " steps in a row, last at step ", record.step)),
+                  FailureKind::kNonfiniteLoss,
+                  "lower learning_rate or raise warmup_ratio; the last committed checkpoint is good");
 }
 
 absl::StatusOr<StepOutcome> TrainingStep::Run(BatchPrefetcher& batches, int epoch) {
@@ -103,8 +104,8 @@ absl::StatusOr<StepOutcome> TrainingStep::Run(BatchPrefetcher& batches, int epoc
   s_.group.AllReduceSum(s_.parameters->gradients());
   // One small reduction carries everything else that all ranks must agree on.
   const std::optional<StopRequest> stop = link_.StopRequested();
-  at::Tensor statistics = at::tensor({loss_share, static_cast<double>(record.samples), static_cast<double>(record.tokens), stop ? 1.0 : 0.0,
-                                      stop && stop->checkpoint ? 1.0 : 0.0},
+  at::Tensor statistics = at::tensor({loss_share, static_cast<double>(record.samples), static_cast<double>(record.tokens),
+                                      stop ? 1.0 : 0.0, stop && stop->checkpoint ? 1.0 : 0.0},
                                      at::kDouble);
   s_.group.AllReduceSum(statistics);
   record.communication_seconds = lap();

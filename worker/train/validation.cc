@@ -12,8 +12,8 @@
 
 namespace pixelrec::train {
 
-double ValidationLoss(const data::Dataset& dataset, const model::Hllm& hllm, const at::Tensor& items_IH, const dist::ProcessGroup& group,
-                      uint64_t seed) {
+double ValidationLoss(const data::Dataset& dataset, const model::Hllm& hllm, const at::Tensor& items_IH,
+                      const dist::ProcessGroup& group, uint64_t seed) {
   const at::NoGradGuard no_graph;
   const int64_t batches = data::ValidationBatches(dataset);
   std::vector<double> sums(static_cast<size_t>(batches), 0), rows(static_cast<size_t>(batches), 0);

@@ -13,9 +13,9 @@
 
 namespace pixelrec::train {
 
-// Mean over all users with at least three events; NaN if there is none. items_IH: eval::EncodeAllItems. The figure depends on weights
-// and seed alone: batches and negatives are fixed, and their sums are added in one order at any world size.
-double ValidationLoss(const data::Dataset& dataset, const model::Hllm& hllm, const at::Tensor& items_IH, const dist::ProcessGroup& group,
-                      uint64_t seed);
+// Mean over all users with at least three events; NaN if there is none. items_IH: eval::EncodeAllItems. The figure depends on
+// weights and seed alone: batches and negatives are fixed, and their sums are added in one order at any world size.
+double ValidationLoss(const data::Dataset& dataset, const model::Hllm& hllm, const at::Tensor& items_IH,
+                      const dist::ProcessGroup& group, uint64_t seed);
 
 }  // namespace pixelrec::train

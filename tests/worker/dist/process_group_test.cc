@@ -23,7 +23,8 @@ void OnRanks(int world_size, const std::function<void(const ProcessGroup&)>& bod
     threads.emplace_back([&, rank] {
       auto meeting = rank == 0 ? listening : Rendezvous::Connect("127.0.0.1", listening->port(), kTimeout);
       ASSERT_TRUE(meeting.ok()) << meeting.status();
-      auto group = ProcessGroup::Join(*meeting, {.rank = rank, .world_size = world_size, .prefix = "test/1", .timeout = kTimeout});
+      auto group =
+          ProcessGroup::Join(*meeting, {.rank = rank, .world_size = world_size, .prefix = "test/1", .timeout = kTimeout});
       ASSERT_TRUE(group.ok()) << group.status();
       body(*group);
       group->Barrier();
@@ -44,7 +45,8 @@ TEST(ProcessGroup, GathersUnevenRowsInRankOrder) {
   OnRanks(3, [](const ProcessGroup& group) {
     const std::vector<int64_t> rows = {2, 0, 1};
     const at::Tensor mine = at::full({rows[static_cast<size_t>(group.rank())], 2}, static_cast<double>(group.rank()));
-    EXPECT_TRUE(at::equal(group.AllGatherRows(mine, rows), at::tensor({0.0, 0.0, 0.0, 0.0, 2.0, 2.0}).view({3, 2}).to(mine.scalar_type())));
+    EXPECT_TRUE(at::equal(group.AllGatherRows(mine, rows),
+                          at::tensor({0.0, 0.0, 0.0, 0.0, 2.0, 2.0}).view({3, 2}).to(mine.scalar_type())));
   });
 }
 
@@ -55,7 +57,8 @@ TEST(ProcessGroup, GatherHasTheExactGradientRuleN3) {
     const at::Tensor mine = at::zeros({rows[static_cast<size_t>(group.rank())], 2}).requires_grad_(true);
     const at::Tensor gathered = GatherRowsWithGradient(group, mine, rows);
     (gathered * at::arange(6, at::kFloat).view({3, 2}) * (group.rank() + 1.0)).sum().backward();
-    const at::Tensor expected = at::arange(6, at::kFloat).view({3, 2}).mul(3.0).narrow(0, group.rank(), rows[static_cast<size_t>(group.rank())]);
+    const at::Tensor expected =
+        at::arange(6, at::kFloat).view({3, 2}).mul(3.0).narrow(0, group.rank(), rows[static_cast<size_t>(group.rank())]);
     EXPECT_TRUE(at::equal(mine.grad(), expected)) << mine.grad();
   });
 }
@@ -75,7 +78,8 @@ TEST(ProcessGroup, UnreachableStoreIsAnErrorThatNamesIt) {
 }
 
 TEST(FlatParameters, LeavesAreViewsAndGradientsLandInTheFlatBuffer) {
-  FlatParameters flat({{"unit", {{"fused", {{"q", {2, 3}}, {"k", {1, 3}}}}, {"scalar", {{"scalar", {}}}}}}}, at::TensorOptions(at::kFloat));
+  FlatParameters flat({{"unit", {{"fused", {{"q", {2, 3}}, {"k", {1, 3}}}}, {"scalar", {{"scalar", {}}}}}}},
+                      at::TensorOptions(at::kFloat));
   EXPECT_EQ(flat.parameter_count(), 10);
   flat.weight("k").fill_(2);
   EXPECT_EQ(flat.leaf("fused").sizes(), at::IntArrayRef({3, 3}));

@@ -32,7 +32,8 @@ TEST(Popularity, MovieTweetingsFiguresOfThePlainReference) {
 class RankingTest : public testing::Test {
  protected:
   void SetUp() override {
-    auto session = train::OpenSession(train::SmallJob(train::PrepareSmallData(folder_.path(), 1500), folder_.path() / "out"), link_);
+    auto session =
+        train::OpenSession(train::SmallJob(train::PrepareSmallData(folder_.path(), 1500), folder_.path() / "out"), link_);
     ASSERT_TRUE(session.ok()) << session.status();
     session_ = *std::move(session);
     items_ = EncodeAllItems(*session_->dataset, *session_->hllm, session_->group);
@@ -63,7 +64,8 @@ TEST_F(RankingTest, RankIsOnePlusTheHigherScoresWithTheHistoryMaskedRuleW9) {
     if (place == top.end()) {
       EXPECT_EQ(ranks.ranks[user], kMaskedTarget);
     } else {
-      EXPECT_NEAR(static_cast<double>(place - top.begin() + 1), static_cast<double>(ranks.ranks[user]), 1.0);  // near-ties may swap
+      EXPECT_NEAR(static_cast<double>(place - top.begin() + 1), static_cast<double>(ranks.ranks[user]),
+                  1.0);  // near-ties may swap
     }
   }
   EXPECT_EQ(checked, 20);

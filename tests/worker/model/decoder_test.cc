@@ -29,8 +29,8 @@ struct Fixture {
   }
 
   OutputAndGradients Run(Rows rows, bool checkpointing) const {
-    return Differentiate([&](const auto&) { return DecoderForward(description, weights, x, segments, rotary, rows, checkpointing); },
-                         Inputs());
+    return Differentiate(
+        [&](const auto&) { return DecoderForward(description, weights, x, segments, rotary, rows, checkpointing); }, Inputs());
   }
 };
 
@@ -49,7 +49,8 @@ TEST(Decoder, CheckpointingChangesNothing) {
   for (const Rows rows : {Rows::kAll, Rows::kLastOfSegment}) {
     const OutputAndGradients plain = f.Run(rows, false), checkpointed = f.Run(rows, true);
     EXPECT_TRUE(at::equal(plain.output, checkpointed.output));
-    for (size_t i = 0; i < plain.gradients.size(); ++i) EXPECT_TRUE(at::equal(plain.gradients[i], checkpointed.gradients[i])) << i;
+    for (size_t i = 0; i < plain.gradients.size(); ++i)
+      EXPECT_TRUE(at::equal(plain.gradients[i], checkpointed.gradients[i])) << i;
   }
 }
 
@@ -72,7 +73,8 @@ TEST(Decoder, FusedEqualsComposition) {
   for (const Rows rows : {Rows::kAll, Rows::kLastOfSegment}) {
     const OutputAndGradients got = single.Run(rows, false), expected = twice.Run(rows, false);
     EXPECT_LT(RelativeError(got.output, expected.output), 1e-5);
-    for (size_t i = 0; i < got.gradients.size(); ++i) EXPECT_LT(RelativeError(got.gradients[i], expected.gradients[i]), 2e-5) << i;
+    for (size_t i = 0; i < got.gradients.size(); ++i)
+      EXPECT_LT(RelativeError(got.gradients[i], expected.gradients[i]), 2e-5) << i;
   }
 }
 

@@ -11,7 +11,8 @@ namespace pixelrec::model {
 namespace {
 
 TEST(NceLoss, EqualsTheFormula) {
-  const at::Tensor user = at::tensor({3.0F, 4.0F}, at::kFloat).view({1, 2}), target = at::tensor({2.0F, 0.0F}, at::kFloat).view({1, 2});
+  const at::Tensor user = at::tensor({3.0F, 4.0F}, at::kFloat).view({1, 2}),
+                   target = at::tensor({2.0F, 0.0F}, at::kFloat).view({1, 2});
   const at::Tensor negatives = at::tensor({0.0F, 5.0F, -1.0F, 0.0F}, at::kFloat).view({2, 2});
   const NceLoss loss = ComputeNceLoss(user, target, negatives, at::scalar_tensor(std::log(2.0), at::kFloat));
   // Cosines: 0.6 with the target, 0.8 and -0.6 with the negatives; times 2.
@@ -29,7 +30,8 @@ TEST(NceLoss, FilterHidesCopiesOfTheTargetRuleN4) {
   EXPECT_GT(with_copy.logits[0][1].item<float>(), -100.0F);  // the filter compares with the row's own target only
   const NceLoss without = ComputeNceLoss(user.narrow(0, 1, 1), target.narrow(0, 1, 1), negatives.narrow(0, 1, 3),
                                          at::scalar_tensor(kInitialLogitScale, at::kFloat));
-  const NceLoss row = ComputeNceLoss(user.narrow(0, 1, 1), target.narrow(0, 1, 1), negatives, at::scalar_tensor(kInitialLogitScale, at::kFloat));
+  const NceLoss row =
+      ComputeNceLoss(user.narrow(0, 1, 1), target.narrow(0, 1, 1), negatives, at::scalar_tensor(kInitialLogitScale, at::kFloat));
   EXPECT_NEAR(row.sum.item<double>(), without.sum.item<double>(), 1e-6);
 }
 
@@ -43,7 +45,8 @@ TEST(NceLoss, GradientReachesEverythingRuleN7) {
 }
 
 TEST(NceLoss, NoRowsGiveZero) {
-  const NceLoss loss = ComputeNceLoss(at::zeros({0, 8}), at::zeros({0, 8}), at::randn({6, 8}), at::scalar_tensor(1.0, at::kFloat));
+  const NceLoss loss =
+      ComputeNceLoss(at::zeros({0, 8}), at::zeros({0, 8}), at::randn({6, 8}), at::scalar_tensor(1.0, at::kFloat));
   EXPECT_EQ(loss.sum.item<double>(), 0);
 }
 

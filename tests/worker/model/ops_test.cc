@@ -20,14 +20,16 @@ void ExpectSame(const Function& fused, const Function& composed, const std::vect
   for (const at::Tensor& t : inputs) doubles.push_back(t.detach().to(at::kDouble).requires_grad_(true));
   const OutputAndGradients got = Differentiate(fused, inputs), expected = Differentiate(composed, doubles);
   EXPECT_LT(RelativeError(got.output, expected.output), kTolerance);
-  for (size_t i = 0; i < inputs.size(); ++i) EXPECT_LT(RelativeError(got.gradients[i], expected.gradients[i]), kTolerance) << "input " << i;
+  for (size_t i = 0; i < inputs.size(); ++i)
+    EXPECT_LT(RelativeError(got.gradients[i], expected.gradients[i]), kTolerance) << "input " << i;
 }
 
 TEST(Ops, RmsNormRuleM5) {
   at::manual_seed(1);
   for (const int64_t rows : {1, 7, 700}) {
     for (const int64_t hidden : {15, 64, 100}) {
-      ExpectSame([](const auto& t) { return RmsNorm(t[0], t[1], 1e-5); }, [](const auto& t) { return composed::RmsNorm(t[0], t[1], 1e-5); },
+      ExpectSame([](const auto& t) { return RmsNorm(t[0], t[1], 1e-5); },
+                 [](const auto& t) { return composed::RmsNorm(t[0], t[1], 1e-5); },
                  {RandomWeight({rows, hidden}, 2, at::kFloat), RandomWeight({hidden}, 1, at::kFloat)});
     }
   }

@@ -44,7 +44,8 @@ inline DecoderWeights RandomWeights(const DecoderDescription& d, at::ScalarType 
 inline std::vector<at::Tensor> Parameters(const DecoderWeights& w) {
   std::vector<at::Tensor> all;
   for (const LayerWeights& l : w.layers) {
-    for (const at::Tensor& t : {l.input_norm, l.qkv_proj, l.o_proj, l.post_attention_norm, l.gate_up_proj, l.down_proj}) all.push_back(t);
+    for (const at::Tensor& t : {l.input_norm, l.qkv_proj, l.o_proj, l.post_attention_norm, l.gate_up_proj, l.down_proj})
+      all.push_back(t);
   }
   all.push_back(w.norm);
   return all;

@@ -24,7 +24,8 @@ namespace fs = std::filesystem;
 // A folder of the test's own, removed at the end.
 class TestFolder {
  public:
-  explicit TestFolder(const std::string& name) : path_(fs::temp_directory_path() / ("pixelrec-" + name + "-" + std::to_string(getpid()))) {
+  explicit TestFolder(const std::string& name)
+      : path_(fs::temp_directory_path() / ("pixelrec-" + name + "-" + std::to_string(getpid()))) {
     fs::remove_all(path_);
     fs::create_directories(path_);
   }
@@ -94,7 +95,8 @@ class RecordingLink : public WorkerLink {
   void Progress(const ProgressRecord& record) override { progress.push_back(record); }
   void StepTimed(const StepRecord& record) override {
     steps.push_back(record);
-    if (stop_after > 0 && static_cast<int64_t>(steps.size()) == stop_after) stop = StopRequest{.checkpoint = true, .reason = "test"};
+    if (stop_after > 0 && static_cast<int64_t>(steps.size()) == stop_after)
+      stop = StopRequest{.checkpoint = true, .reason = "test"};
   }
   void EpochFinished(const EpochRecord& record) override { epochs.push_back(record); }
   void ArtifactStaged(const ArtifactRecord& record) override {
