@@ -1,0 +1,155 @@
+#include "ctl/client/job_client.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/reasons.h"
+#include "common/rpc/status.h"
+#include "pixelrec/v1/job_service.grpc.pb.h"
+
+namespace pixelrec::ctl {
+namespace {
+
+// A page of these stays well below what a client takes in one message.
+constexpr int kPageSize = 500;
+// Long enough that a stream is rarely reopened, short enough that a forgotten one ends.
+constexpr absl::Duration kStreamDeadline = absl::Hours(1);
+constexpr absl::Duration kRetryPause = absl::Milliseconds(100);
+
+// What a user reads of a failed call.
+absl::Status Explain(const grpc::Status& status, const JobClient::Options& options) {
+  if (status.ok()) return absl::OkStatus();
+  const absl::Status received = rpc::FromGrpc(status);
+  // gRPC's own words for a connection that can't be made say nothing to a user; the coordinator's errors carry a reason.
+  const bool transport = absl::IsUnavailable(received) && rpc::ReasonOf(received).empty();
+  if (transport) return absl::UnavailableError(absl::StrCat("no coordinator answers at ", options.server));
+  if (absl::IsDeadlineExceeded(received)) {
+    return absl::DeadlineExceededError(
+        absl::StrCat("the coordinator at ", options.server, " did not answer in ", absl::FormatDuration(options.timeout)));
+  }
+  return received;
+}
+
+}  // namespace
+
+struct JobClient::Stub {
+  explicit Stub(const std::shared_ptr<grpc::Channel>& channel) : jobs(v1::JobService::NewStub(channel)) {}
+  std::unique_ptr<v1::JobService::Stub> jobs;
+};
+
+JobClient::JobClient(Options options, std::unique_ptr<Stub> stub) : options_(std::move(options)), stub_(std::move(stub)) {}
+JobClient::~JobClient() = default;
+
+absl::StatusOr<std::unique_ptr<JobClient>> JobClient::Open(Options options) {
+  auto channel = rpc::OpenChannel(options.server);
+  if (!channel.ok()) return channel.status();
+  return std::unique_ptr<JobClient>(new JobClient(std::move(options), std::make_unique<Stub>(*channel)));
+}
+
+void JobClient::Reconnect() {
+  if (auto channel = rpc::OpenChannel(options_.server); channel.ok()) stub_ = std::make_unique<Stub>(*channel);
+}
+
+template <typename Response, typename Method, typename Request>
+absl::StatusOr<Response> JobClient::Call(Method method, const Request& request) {
+  const absl::Time give_up = absl::Now() + options_.retry_for;
+  while (true) {
+    grpc::ClientContext context;
+    rpc::SetDeadline(context, absl::ToChronoMilliseconds(options_.timeout));
+    Response response;
+    const grpc::Status status = (stub_->jobs.get()->*method)(&context, request, &response);
+    if (status.ok()) return response;
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || absl::Now() + kRetryPause > give_up)
+      return Explain(status, options_);
+    absl::SleepFor(kRetryPause);
+  }
+}
+
+absl::StatusOr<v1::Job> JobClient::Submit(const v1::SubmitJobRequest& request) {
+  auto response = Call<v1::SubmitJobResponse>(&v1::JobService::Stub::SubmitJob, request);
+  if (!response.ok()) return response.status();
+  return std::move(*response->mutable_job());
+}
+
+absl::StatusOr<v1::Job> JobClient::Get(const std::string& job) {
+  v1::GetJobRequest request;
+  request.set_job(job);
+  auto response = Call<v1::GetJobResponse>(&v1::JobService::Stub::GetJob, request);
+  if (!response.ok()) return response.status();
+  return std::move(*response->mutable_job());
+}
+
+absl::StatusOr<v1::ListJobsResponse> JobClient::List(const v1::ListJobsRequest& request, int limit) {
+  v1::ListJobsRequest page = request;
+  v1::ListJobsResponse all;
+  do {
+    page.set_page_size(std::min(limit - all.jobs_size(), kPageSize));
+    auto response = Call<v1::ListJobsResponse>(&v1::JobService::Stub::ListJobs, page);
+    if (!response.ok()) return response.status();
+    all.mutable_jobs()->MergeFrom(response->jobs());
+    all.set_next_page_token(response->next_page_token());
+    page.set_page_token(response->next_page_token());
+  } while (!page.page_token().empty() && all.jobs_size() < limit);
+  return all;
+}
+
+absl::StatusOr<v1::Job> JobClient::Cancel(const v1::CancelJobRequest& request) {
+  auto response = Call<v1::CancelJobResponse>(&v1::JobService::Stub::CancelJob, request);
+  if (!response.ok()) return response.status();
+  return std::move(*response->mutable_job());
+}
+
+absl::StatusOr<v1::ListJobEventsResponse> JobClient::Events(const std::string& job, uint64_t after_sequence) {
+  v1::ListJobEventsRequest page;
+  page.set_job(job);
+  page.set_after_sequence(after_sequence);
+  v1::ListJobEventsResponse all;
+  do {
+    auto response = Call<v1::ListJobEventsResponse>(&v1::JobService::Stub::ListJobEvents, page);
+    if (!response.ok()) return response.status();
+    all.mutable_events()->MergeFrom(response->events());
+    page.set_after_sequence(response->next_after_sequence());
+  } while (page.after_sequence() != 0);
+  return all;
+}
+
+absl::StatusOr<v1::ReadJobLogResponse> JobClient::ReadLog(const v1::ReadJobLogRequest& request) {
+  return Call<v1::ReadJobLogResponse>(&v1::JobService::Stub::ReadJobLog, request);
+}
+
+absl::StatusOr<v1::ListWorkersResponse> JobClient::Workers() {
+  v1::ListWorkersRequest page;
+  page.set_page_size(kPageSize);
+  v1::ListWorkersResponse all;
+  do {
+    auto response = Call<v1::ListWorkersResponse>(&v1::JobService::Stub::ListWorkers, page);
+    if (!response.ok()) return response.status();
+    all.mutable_workers()->MergeFrom(response->workers());
+    page.set_page_token(response->next_page_token());
+  } while (!page.page_token().empty());
+  return all;
+}
+
+absl::Status JobClient::Watch(const v1::WatchJobRequest& request, const OnUpdate& on_update, std::stop_token stop) {
+  grpc::ClientContext context;
+  rpc::SetDeadline(context, absl::ToChronoMilliseconds(kStreamDeadline));
+  const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
+  std::unique_ptr<grpc::ClientReader<v1::WatchJobResponse>> reader = stub_->jobs->WatchJob(&context, request);
+  v1::WatchJobResponse response;
+  bool ended_here = false;
+  while (reader->Read(&response)) {
+    if (!ended_here && !on_update(response)) {
+      ended_here = true;
+      context.TryCancel();
+    }
+  }
+  const grpc::Status status = reader->Finish();
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE) Reconnect();
+  if (ended_here || stop.stop_requested()) return absl::CancelledError("ended by the reader");
+  return Explain(status, options_);
+}
+
+}  // namespace pixelrec::ctl

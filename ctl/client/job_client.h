@@ -1,0 +1,63 @@
+// JobService as pixelrecctl calls it: every call has a deadline, and a call that may be repeated is, for as long as the
+// coordinator may be on its way back.
+//
+// Threads: one at a time, except that a Watch is cancelled from any thread.
+// Errors: the coordinator's status; UNAVAILABLE "no coordinator at ADDRESS ..." where there is none.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "pixelrec/v1/job_service.pb.h"
+
+namespace pixelrec::ctl {
+
+class JobClient {
+ public:
+  struct Options {
+    std::string server;  // host:port
+    absl::Duration timeout = absl::Seconds(10);
+    // How long UNAVAILABLE is answered with another try: short where nothing says that a coordinator exists, longer where a
+    // supervisor is bringing it back.
+    absl::Duration retry_for = absl::Milliseconds(300);
+  };
+  // One message of WatchJob; false ends the stream.
+  using OnUpdate = std::function<bool(const v1::WatchJobResponse&)>;
+
+  // Connects with the first call. INVALID_ARGUMENT: server is not HOST:PORT.
+  static absl::StatusOr<std::unique_ptr<JobClient>> Open(Options options);
+  ~JobClient();
+
+  absl::StatusOr<v1::Job> Submit(const v1::SubmitJobRequest& request);
+  absl::StatusOr<v1::Job> Get(const std::string& job);
+  // All pages up to `limit` jobs; `more` says whether there are others.
+  absl::StatusOr<v1::ListJobsResponse> List(const v1::ListJobsRequest& request, int limit);
+  absl::StatusOr<v1::Job> Cancel(const v1::CancelJobRequest& request);
+  absl::StatusOr<v1::ListJobEventsResponse> Events(const std::string& job, uint64_t after_sequence);
+  absl::StatusOr<v1::ReadJobLogResponse> ReadLog(const v1::ReadJobLogRequest& request);
+  absl::StatusOr<v1::ListWorkersResponse> Workers();
+
+  // One WatchJob stream: OK when the coordinator ends it because the job has ended, CANCELLED when `stop` or `on_update` ended
+  // it. Not repeated here; see JobFollower.
+  absl::Status Watch(const v1::WatchJobRequest& request, const OnUpdate& on_update, std::stop_token stop);
+
+  const std::string& server() const { return options_.server; }
+
+ private:
+  struct Stub;  // keeps gRPC's headers out of the commands
+  JobClient(Options options, std::unique_ptr<Stub> stub);
+  // A channel that found nobody looks again only seconds later; a new one looks at once.
+  void Reconnect();
+  template <typename Response, typename Method, typename Request>
+  absl::StatusOr<Response> Call(Method method, const Request& request);
+
+  const Options options_;
+  std::unique_ptr<Stub> stub_;
+};
+
+}  // namespace pixelrec::ctl

@@ -1,0 +1,25 @@
+// The subcommands of pixelrecctl, one file each. Each Add function declares its options and, if its command is chosen, sets
+// session.chosen to the code that runs it.
+#pragma once
+
+#include "CLI/App.hpp"
+#include "CLI/Config.hpp"
+#include "CLI/Formatter.hpp"
+#include "ctl/session.h"
+
+namespace pixelrec::ctl {
+
+void AddSubmit(CLI::App& app, Session& session);
+void AddValidate(CLI::App& app, Session& session);
+void AddInit(CLI::App& app, Session& session);
+void AddList(CLI::App& app, Session& session);
+void AddDescribe(CLI::App& app, Session& session);
+void AddWatch(CLI::App& app, Session& session);
+void AddEvents(CLI::App& app, Session& session);
+void AddLogs(CLI::App& app, Session& session);
+void AddCancel(CLI::App& app, Session& session);
+void AddWorkers(CLI::App& app, Session& session);
+void AddRecommend(CLI::App& app, Session& session);
+void AddLocal(CLI::App& app, Session& session);
+
+}  // namespace pixelrec::ctl
