@@ -12,8 +12,10 @@ python=$("$root/scripts/fidelity_env.sh")
 work=$(mktemp -d)
 trap '"$bin/pixelrecctl" local down --dir "$work/cluster" > /dev/null 2>&1 || true; rm -rf "$work"' EXIT
 
+"$python" "$root/tests/fidelity/oracle_test.py" "$root/tests/golden/stories260k-movietweetings"
+
 train_small_model() {
-  head -6001 "$quickstart/movietweetings-100k/interactions.csv" > "$work/interactions.csv"
+  head -2501 "$quickstart/movietweetings-100k/interactions.csv" > "$work/interactions.csv"
   cat > "$work/job.yaml" <<YAML
 apiVersion: pixelrec/v1
 kind: TrainingJob

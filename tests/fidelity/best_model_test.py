@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers.utils import logging as transformers_logging
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "reference"))
 import hllm_reference as reference  # noqa: E402
@@ -140,6 +141,8 @@ def main():
     for name in ("trainer", "model", "dataset", "interactions", "items"):
         parser.add_argument(f"--{name}", required=True, type=Path)
     options = parser.parse_args()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     info = json.loads((options.model / "hllm.json").read_text(encoding="utf-8"))
     corpus = reference.Corpus.read(options.interactions, options.items, info["text_keys"], reference.tokenizer_of(options.model / "item_llm"),
                                    info["max_text_length"], info["item_prompt"])
