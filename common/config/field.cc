@@ -148,7 +148,8 @@ std::string RefusalOf(const Field& field, const json& value) {
   if (value.is_null()) return field.nullable ? "" : absl::StrCat("must be ", TypeName(field.type), " (got null)");
   if (value.is_array() || value.is_object()) {
     if (value.size() > kMaxEntries) return absl::StrCat("must have at most ", kMaxEntries, " entries (got ", value.size(), ")");
-    if (value.empty() && field.non_empty) return "must not be empty";
+    // A list of paths may be empty; none of its paths may.
+    if (value.empty() && field.non_empty && field.type != FieldType::kPathList) return "must not be empty";
     for (const json& element : value) {
       if (std::string refusal = RefusalOfElement(field, element); !refusal.empty()) return refusal;
     }

@@ -103,7 +103,7 @@ class TerminalView : public FollowView {
   std::vector<std::string> Lines() const {
     if (HasEnded(state_) || !(progress_.epochs() > 0 || !progress_.section().empty())) return {};
     const auto bar = [](const std::string& name, double share, const std::string& text) {
-      return absl::StrFormat("%-9s%s %4s  %s", name, Bar(share, kBarColumns), Percent(share), text);
+      return absl::StrFormat("%-9s%s %4s%s", name, Bar(share, kBarColumns), Percent(share), text.empty() ? "" : "  " + text);
     };
     std::vector<std::string> lines;
     if (!IsTraining(progress_)) lines.push_back(bar(progress_.section(), progress_.section_fraction(), ""));
