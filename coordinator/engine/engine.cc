@@ -121,6 +121,12 @@ void Engine::Unlisten(uint64_t job_number, std::shared_ptr<JobListener> listener
   });
 }
 
+void Engine::CountDropped(const std::string& reason, uint64_t events) {
+  if (options_.instruments != nullptr) {
+    options_.instruments->Dropped(reason, events);
+  }
+}
+
 void Engine::Poke() {
   absl::Notification done;
   {

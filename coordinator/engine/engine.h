@@ -82,6 +82,9 @@ class Engine {
   // From any thread. The listener is not called after the engine has taken note.
   void Unlisten(uint64_t job_number, std::shared_ptr<JobListener> listener);
 
+  // From any thread: a listener left out events that it was told of (metrics only).
+  void CountDropped(const std::string& reason, uint64_t events);
+
   // A tick now, whatever the clock says. Returns when the engine has done everything queued before it.
   void Poke();
 

@@ -39,6 +39,7 @@ struct Instruments::Families {
         heartbeat(r, metrics::kWorkerLastHeartbeatTimestampSeconds),
         workers(r, metrics::kWorkers),
         subscribers(r, metrics::kStreamSubscribers),
+        dropped(r, metrics::kStreamDroppedEventsTotal),
         commit(r, metrics::kJournalCommitSeconds),
         size(r, metrics::kJournalSizeBytes) {}
 
@@ -53,6 +54,7 @@ struct Instruments::Families {
   metrics::Family<prometheus::Gauge, 1> heartbeat;
   metrics::Family<prometheus::Gauge, 1> workers;
   metrics::Family<prometheus::Gauge, 0> subscribers;
+  metrics::Family<prometheus::Counter, 1> dropped;
   metrics::Family<prometheus::Histogram, 0> commit;
   metrics::Family<prometheus::Gauge, 0> size;
 };
@@ -171,5 +173,9 @@ void Instruments::Committed(std::chrono::nanoseconds duration, int64_t journal_b
 }
 
 void Instruments::Subscribers(int change) { families_->subscribers.With({}).Increment(change); }
+
+void Instruments::Dropped(const std::string& reason, uint64_t events) {
+  families_->dropped.With({reason}).Increment(static_cast<double>(events));
+}
 
 }  // namespace pixelrec::coordinator

@@ -1,6 +1,6 @@
 // The coordinator's own metrics, fed by the engine with what it has committed. Series of a job are removed when it has ended.
 //
-// Threads: one at a time (the engine's).
+// Threads: one at a time (the engine's), but for Dropped().
 #pragma once
 
 #include <chrono>
@@ -26,6 +26,8 @@ class Instruments {
   void Stepped(const State& state, const Event& event, const Outcome& outcome, Now now);
   void Committed(std::chrono::nanoseconds duration, int64_t journal_bytes);
   void Subscribers(int change);
+  // Events that a subscriber will not see: `reason` "coalesced" or "slow_reader". Any thread.
+  void Dropped(const std::string& reason, uint64_t events);
 
  private:
   struct Families;

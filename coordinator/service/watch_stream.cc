@@ -49,8 +49,14 @@ class WatchStream::Core final : public JobListener, public std::enable_shared_fr
 
   void Changed(uint64_t durable_events) override {
     absl::MutexLock lock(&mu_);
+    // News that was not fetched yet and brought no event was progress, which this newer progress replaces.
+    if (news_ && durable_events == announced_) {
+      engine_.CountDropped("coalesced", 1);
+    }
+    announced_ = durable_events;
     news_ = true;
-    if (writing_ && durable_events > lag_base_ + options_.max_lag) {
+    if (writing_ && !ending_ && durable_events > lag_base_ + options_.max_lag) {
+      engine_.CountDropped("slow_reader", durable_events - taken_);
       EndLocked(rpc::Refuse(absl::StatusCode::kResourceExhausted, rpc::kReaderTooSlow,
                             absl::StrCat("this reader took nothing while ", durable_events - lag_base_,
                                          " events happened: watch again with after_sequence ", taken_)));
@@ -202,7 +208,8 @@ class WatchStream::Core final : public JobListener, public std::enable_shared_fr
   uint64_t cursor_ ABSL_GUARDED_BY(mu_);     // last durable event fetched
   uint64_t taken_ ABSL_GUARDED_BY(mu_) = 0;  // last durable event written
   uint64_t length_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t lag_base_ ABSL_GUARDED_BY(mu_) = 0;  // length of the history when the write under way began
+  uint64_t announced_ ABSL_GUARDED_BY(mu_) = 0;  // events at the last Changed()
+  uint64_t lag_base_ ABSL_GUARDED_BY(mu_) = 0;   // length of the history when the write under way began
   std::deque<v1::WatchJobResponse> buffer_ ABSL_GUARDED_BY(mu_);
   v1::Progress last_progress_ ABSL_GUARDED_BY(mu_);
   bool first_ ABSL_GUARDED_BY(mu_) = true;

@@ -52,18 +52,24 @@ def running(config_file, targets, scratch, scrape_interval):
     file.write_text(yaml.safe_dump(config))
     process = subprocess.Popen(["prometheus", f"--config.file={file}", f"--storage.tsdb.path={scratch / 'tsdb'}", "--web.listen-address=127.0.0.1:0"],
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    log = []
+    address, log = None, []
     try:
         for line in process.stderr:
             log.append(line)
             found = re.search(r'msg="Listening on" address=(127\.0\.0\.1:\d+)', line)
-            if found:
+            address = found.group(1) if found else address
+            # Before this line it answers 503.
+            if "Server is ready to receive web requests" in line:
                 break
         else:
             raise RuntimeError("prometheus ended:\n" + "".join(log))
         # Its log goes on; a full pipe would stop it.
-        threading.Thread(target=process.stderr.read, daemon=True).start()
-        yield Prometheus(found.group(1))
+        drain = threading.Thread(target=process.stderr.read)
+        drain.start()
+        yield Prometheus(address)
+        process.terminate()
+        drain.join()
     finally:
         process.terminate()
         process.wait(timeout=20)
+        process.stderr.close()

@@ -4,6 +4,7 @@
 
 #include "common/rpc/reasons.h"
 #include "common/rpc/status.h"
+#include "coordinator/engine/instruments.h"
 #include "tests/coordinator/cluster/fake_worker.h"
 #include "tests/coordinator/cluster/temp_dir.h"
 #include "tests/coordinator/cluster/test_coordinator.h"
@@ -13,8 +14,9 @@ namespace {
 
 class SlowReader : public ::testing::Test {
  protected:
-  static TestCoordinator::Options MakeOptions() {
+  TestCoordinator::Options MakeOptions() {
     TestCoordinator::Options options;
+    options.engine.instruments = &instruments_;
     options.service.watch.max_lag = 20;
     return options;
   }
@@ -36,7 +38,21 @@ class SlowReader : public ::testing::Test {
     }
   }
 
+  // pixelrec_stream_dropped_events_total by reason.
+  double Dropped(const std::string& reason) {
+    for (const prometheus::MetricFamily& family : registry_.Collect()) {
+      for (const prometheus::ClientMetric& metric : family.metric) {
+        if (family.name == "pixelrec_stream_dropped_events_total" && metric.label.front().value == reason) {
+          return metric.counter.value;
+        }
+      }
+    }
+    return -1;
+  }
+
   TempDir dir_;
+  prometheus::Registry registry_;
+  Instruments instruments_{registry_};
   TestCoordinator coordinator_{dir_.path(), MakeOptions()};
   FakeWorker worker_{"a", 1};
 };
@@ -65,6 +81,7 @@ TEST_F(SlowReader, IsDisconnectedWithWhereToResume) {
   const absl::Status status = rpc::FromGrpc(stream->Finish());
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
   EXPECT_EQ(rpc::ReasonOf(status), rpc::kReaderTooSlow);
+  EXPECT_GE(Dropped("slow_reader"), 20);
 
   // From there it goes on without gap or repeat.
   request.set_after_sequence(last);
