@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "tests/worker/data/temporary_folder.h"
 #include "worker/data/dataset.h"
@@ -50,11 +51,11 @@ SmallDataset Synthetic(int users, int items, Events events) {
   std::string interactions = "user_id,item_id\n";
   for (int user = 0; user < users; ++user) {
     for (int event = 0; event < events(user); ++event) {
-      interactions += "u" + std::to_string(user) + ",i" + std::to_string((user * 7 + event * 3 + event * event) % items) + "\n";
+      absl::StrAppend(&interactions, "u", user, ",i", (user * 7 + event * 3 + event * event) % items, "\n");
     }
   }
   std::string texts = "item_id,title\n";
-  for (int item = 0; item < items; ++item) texts += "i" + std::to_string(item) + ",title " + std::to_string(item * 37) + "\n";
+  for (int item = 0; item < items; ++item) absl::StrAppend(&texts, "i", item, ",title ", item * 37, "\n");
   return SmallDataset(interactions, texts);
 }
 
