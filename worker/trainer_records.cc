@@ -45,6 +45,11 @@ v1::RankingMetrics RankingOf(const train::EpochRecord& record) {
   return metrics;
 }
 
+train::OutputPolicy PolicyOf(v1::OutputPolicy policy) {
+  if (policy == v1::OUTPUT_POLICY_RESUME) return train::OutputPolicy::kResume;
+  return policy == v1::OUTPUT_POLICY_REPLACE ? train::OutputPolicy::kReplace : train::OutputPolicy::kNew;
+}
+
 v1::ArtifactKind KindOf(train::ArtifactKind kind) {
   switch (kind) {
     case train::ArtifactKind::kEpochCheckpoint:
@@ -98,6 +103,7 @@ train::TrainJob ToTrainJob(const v1::TrainerCommand& command) {
       .item_model_dir = spec.model().item_model_dir(),
       .user_model_dir = spec.model().user_model_dir(),
       .output_dir = spec.output_dir(),
+      .output_policy = PolicyOf(spec.output_policy()),
       .text_keys = {spec.data().text_keys().begin(), spec.data().text_keys().end()},
       .item_prompt = spec.data().item_prompt(),
       .gradient_checkpointing = spec.model().gradient_checkpointing(),

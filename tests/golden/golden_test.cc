@@ -84,8 +84,8 @@ class GoldenTest : public testing::Test {
     ASSERT_TRUE(config.ok()) << config.status();
     parameters_ = std::make_unique<dist::FlatParameters>(train::HllmUnits(*config, *config), at::TensorOptions(at::kFloat));
     for (const char* side : {"item_llm", "user_llm"}) {
-      const auto status = train::LoadSide(model_dir, *config, side, *parameters_);
-      ASSERT_TRUE(status.ok()) << status;
+      const auto unused = train::LoadSide(model_dir, *config, side, *parameters_);
+      ASSERT_TRUE(unused.ok()) << unused.status();
     }
     train::InitializeHead(0, *parameters_);
     parameters_->weight("item_emb_tokens").copy_(Expected("item_emb_tokens").view({1, 1, -1}));

@@ -105,6 +105,21 @@ at::Tensor ProcessGroup::AllGatherRows(const at::Tensor& tensor, const std::vect
   return at::cat(parts, 0);
 }
 
+std::string ProcessGroup::Broadcast(const std::string& text) const {
+  if (world_size_ == 1) return text;
+  // Sums with zeros: first the length, then the bytes.
+  at::Tensor length = at::zeros({1}, at::kLong);
+  if (rank_ == 0) length.fill_(static_cast<int64_t>(text.size()));
+  AllReduceSum(length);
+  at::Tensor bytes = at::zeros({length.item<int64_t>()}, at::kInt);
+  int32_t* values = bytes.mutable_data_ptr<int32_t>();
+  for (size_t i = 0; i < text.size() && rank_ == 0; ++i) values[i] = static_cast<unsigned char>(text[i]);
+  if (bytes.numel() > 0) AllReduceSum(bytes);
+  std::string result(static_cast<size_t>(bytes.numel()), '\0');
+  for (size_t i = 0; i < result.size(); ++i) result[i] = static_cast<char>(values[i]);
+  return result;
+}
+
 void ProcessGroup::Barrier() const {
   if (world_size_ > 1) backend_->c10d->barrier()->wait();
 }

@@ -53,6 +53,8 @@ class ProcessGroup {
   void AllReduceSum(at::Tensor tensor) const;
   // Rows of every rank, in rank order. rows_by_rank[r] is rank r's number of rows; tensor: [rows_by_rank[rank()], ...].
   at::Tensor AllGatherRows(const at::Tensor& tensor, const std::vector<int64_t>& rows_by_rank) const;
+  // Rank 0's text, on every rank.
+  std::string Broadcast(const std::string& text) const;
   void Barrier() const;
 
  private:

@@ -87,15 +87,15 @@ model::HllmWeights LeafWeights(const dist::FlatParameters& parameters, int64_t i
   return weights;
 }
 
-absl::Status LoadSide(const std::filesystem::path& model_dir, const DecoderConfig& config, const std::string& side,
-                      dist::FlatParameters& parameters) {
+absl::StatusOr<std::vector<std::string>> LoadSide(const std::filesystem::path& model_dir, const DecoderConfig& config,
+                                                  const std::string& side, dist::FlatParameters& parameters) {
   auto opened = checkpoint::OpenModelWeights(model_dir, config);
   if (!opened.ok()) return opened.status();
   for (const auto& [name, info] : opened->tensors) {
     const std::string full = absl::StrCat(side, ".", name);
     if (parameters.ranges().contains(full)) parameters.weight(full).copy_(TensorOf(info));
   }
-  return absl::OkStatus();
+  return std::move(opened->ignored);
 }
 
 void InitializeHead(uint64_t seed, dist::FlatParameters& parameters) {

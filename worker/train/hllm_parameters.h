@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "worker/checkpoint/decoder_config.h"
@@ -24,9 +25,10 @@ std::vector<dist::Unit> HllmUnits(const checkpoint::DecoderConfig& item_llm, con
 // The model's leaves.
 model::HllmWeights LeafWeights(const dist::FlatParameters& parameters, int64_t item_layers, int64_t user_layers);
 
-// Copies one side's tensors ("item_llm" or "user_llm") from its model directory. Errors of checkpoint::OpenModelWeights.
-absl::Status LoadSide(const std::filesystem::path& model_dir, const checkpoint::DecoderConfig& config, const std::string& side,
-                      dist::FlatParameters& parameters);
+// Copies one side's tensors ("item_llm" or "user_llm") from its model directory. -> names of tensors in the files that no part of
+// the decoder uses. Errors of checkpoint::OpenModelWeights.
+absl::StatusOr<std::vector<std::string>> LoadSide(const std::filesystem::path& model_dir, const checkpoint::DecoderConfig& config,
+                                                  const std::string& side, dist::FlatParameters& parameters);
 
 // item_emb_tokens ~ N(0, 0.02) from `seed` (rule M1), logit_scale = ln(1/0.07) (rule N1).
 void InitializeHead(uint64_t seed, dist::FlatParameters& parameters);

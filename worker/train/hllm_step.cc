@@ -13,7 +13,7 @@
 namespace pixelrec::train {
 namespace {
 
-// Tokens in one call of the item LLM: a layer's activations of one call stay in the cache (measured; docs/performance.md).
+// Tokens in one call of the item LLM: enough for large matrix products, few enough that a layer's activations stay in cache.
 constexpr int64_t kTokensPerCall = 2048;
 
 // [items, H], in several calls; with gradient checkpointing the memory is the layers' inputs of all calls.

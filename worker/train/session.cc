@@ -3,13 +3,16 @@
 #include <ATen/Parallel.h>
 
 #include <chrono>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "worker/checkpoint/digest.h"
 #include "worker/train/artifacts.h"
 #include "worker/train/failure.h"
 #include "worker/train/hllm_parameters.h"
+#include "worker/train/output_folder.h"
 
 namespace pixelrec::train {
 namespace {
@@ -46,7 +49,7 @@ absl::Status CheckModelsFit(const Session& s) {
   return absl::OkStatus();
 }
 
-absl::Status OpenModels(Session& s) {
+absl::Status OpenModels(Session& s, WorkerLink& link) {
   for (auto [dir, config] :
        {std::pair(&s.job.item_model_dir, &s.item_config), std::pair(&s.job.user_model_dir, &s.user_config)}) {
     auto read = checkpoint::ReadDecoderConfig(*dir);
@@ -55,8 +58,14 @@ absl::Status OpenModels(Session& s) {
   }
   if (auto status = CheckModelsFit(s); !status.ok()) return status;
   s.parameters = std::make_unique<dist::FlatParameters>(HllmUnits(s.item_config, s.user_config), at::TensorOptions(at::kFloat));
-  if (auto status = LoadSide(s.job.item_model_dir, s.item_config, "item_llm", *s.parameters); !status.ok()) return status;
-  if (auto status = LoadSide(s.job.user_model_dir, s.user_config, "user_llm", *s.parameters); !status.ok()) return status;
+  for (const auto& [side, dir, config] : {std::tuple("item_llm", &s.job.item_model_dir, &s.item_config),
+                                          std::tuple("user_llm", &s.job.user_model_dir, &s.user_config)}) {
+    auto unused = LoadSide(*dir, *config, side, *s.parameters);
+    if (!unused.ok()) return unused.status();
+    if (!unused->empty() && s.is_rank_zero()) {
+      link.Notice(false, absl::StrCat(dir->string(), ": tensors that the decoder doesn't use: ", absl::StrJoin(*unused, ", ")));
+    }
+  }
   InitializeHead(s.job.seed, *s.parameters);
   s.hllm =
       std::make_unique<model::Hllm>(model::Hllm::Options{.item_llm = Describe(s.item_config),
@@ -91,6 +100,24 @@ absl::Status MeetPeers(Session& s, WorkerLink& link) {
   return absl::OkStatus();
 }
 
+// Rank 0 decides about output_dir before anybody writes there; the others learn where to resume.
+absl::Status ClaimOutput(Session& s, WorkerLink& link) {
+  std::string resume_from = s.job.resume_from;
+  absl::Status claimed;
+  if (s.is_rank_zero()) {
+    auto claim = ClaimOutputFolder(s.job.output_dir, s.job.job_id, s.job.output_policy);
+    claimed = claim.status();
+    if (claim.ok()) {
+      for (const std::string& notice : claim->notices) link.Notice(false, notice);
+      // What the coordinator knows to be committed is newer than anything found in the folder.
+      if (resume_from.empty()) resume_from = claim->resume_from;
+    }
+  }
+  if (!claimed.ok()) return claimed;
+  s.job.resume_from = s.group.Broadcast(resume_from);
+  return absl::OkStatus();
+}
+
 absl::Status CollectFacts(Session& s) {
   auto item = checkpoint::DigestFile(s.job.item_model_dir / "config.json");
   if (!item.ok()) return item.status();
@@ -118,14 +145,15 @@ absl::StatusOr<std::unique_ptr<Session>> OpenSession(const TrainJob& job, Worker
   if (job.threads > 0) at::set_num_threads(job.threads);
   link.Progress({.epochs = job.epochs, .section = "load", .section_fraction = 0});
   if (auto status = OpenData(*session); !status.ok()) return status;
-  if (auto status = OpenModels(*session); !status.ok()) return WithKind(status, FailureKind::kBadModel);
+  if (auto status = OpenModels(*session, link); !status.ok()) return WithKind(status, FailureKind::kBadModel);
   if (auto status = CollectFacts(*session); !status.ok()) return WithKind(status, FailureKind::kBadModel);
   if (auto status = MeetPeers(*session, link); !status.ok()) return WithKind(status, FailureKind::kCollective);
-  if (!job.resume_from.empty()) {
-    if (auto status = RestoreCheckpoint(job.resume_from, *session); !status.ok()) return status;
+  if (auto status = ClaimOutput(*session, link); !status.ok()) return status;
+  if (!session->job.resume_from.empty()) {
+    if (auto status = RestoreCheckpoint(session->job.resume_from, *session); !status.ok()) return status;
     if (session->is_rank_zero()) {
-      link.Notice(false, absl::StrCat("continuing from ", job.resume_from.string(), ", step ", session->position.step, " of ",
-                                      session->total_steps));
+      link.Notice(false, absl::StrCat("continuing from ", session->job.resume_from.string(), ", step ", session->position.step,
+                                      " of ", session->total_steps));
     }
   }
   if (job.bf16 && session->is_rank_zero()) {

@@ -33,6 +33,9 @@ struct EpochRecord {
   int64_t tied_targets = 0;
 };
 
+// What to do with another job's results in output_dir.
+enum class OutputPolicy { kNew, kResume, kReplace };
+
 // One rank's part of one generation of a job.
 struct TrainJob {
   std::string job_id;
@@ -48,6 +51,7 @@ struct TrainJob {
   std::filesystem::path item_model_dir;
   std::filesystem::path user_model_dir;
   std::filesystem::path output_dir;
+  OutputPolicy output_policy = OutputPolicy::kNew;
   std::vector<std::string> text_keys;
   std::string item_prompt;
 

@@ -63,6 +63,14 @@ TEST(ProcessGroup, GatherHasTheExactGradientRuleN3) {
   });
 }
 
+TEST(ProcessGroup, BroadcastsRankZerosText) {
+  OnRanks(3, [](const ProcessGroup& group) {
+    EXPECT_EQ(group.Broadcast(group.rank() == 0 ? "\xc3\xa9t\xc3\xa9/checkpoint-epoch-1" : "mine"),
+              "\xc3\xa9t\xc3\xa9/checkpoint-epoch-1");
+    EXPECT_EQ(group.Broadcast(group.rank() == 0 ? "" : "mine"), "");
+  });
+}
+
 TEST(ProcessGroup, OneRankNeedsNobody) {
   const ProcessGroup alone = ProcessGroup::Alone();
   at::Tensor t = at::ones({2});

@@ -75,6 +75,7 @@ TEST_F(TrainerTest, ResumedAtAnEpochIsTheUndisturbedRun) {
   resumed.resume_from = job.output_dir / "checkpoint-epoch-1";
   resumed.finished_epochs = {whole.epochs[0]};
   fs::create_directories(resumed.output_dir);  // the folder as it was when epoch 1 had ended
+  fs::copy(job.output_dir / "job.json", resumed.output_dir / "job.json");
   fs::copy(job.output_dir / "best_model", resumed.output_dir / "best_model", fs::copy_options::recursive);
   RecordingLink second;
   const absl::Status status = RunTraining(resumed, second);
@@ -161,11 +162,41 @@ TEST_F(TrainerTest, BadInputsAreNamed) {
   EXPECT_NE(std::string(status.message()).find("seed"), std::string::npos) << status;
 }
 
+TEST_F(TrainerTest, OutputPolicies) {
+  TrainJob first = Job("out");
+  RecordingLink link;
+  ASSERT_TRUE(RunTraining(first, link).ok());
+  std::ofstream(first.output_dir / "notes.txt") << "the user's own";
+
+  TrainJob second = first;
+  second.job_id = "small-2";
+  absl::Status status = RunTraining(second, link);
+  EXPECT_TRUE(absl::IsAlreadyExists(status)) << status;
+  EXPECT_NE(std::string(status.message()).find("small-1"), std::string::npos) << status;
+  EXPECT_NE(Classify(status).hint.find("output_policy"), std::string::npos);
+
+  second.epochs = 1;
+  second.output_policy = OutputPolicy::kResume;  // nothing is left to train: the evaluation alone
+  RecordingLink resumed;
+  status = RunTraining(second, resumed);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(resumed.started_at, link.epochs[0].step);
+
+  TrainJob third = first;
+  third.job_id = "small-3";
+  third.output_policy = OutputPolicy::kReplace;
+  RecordingLink replaced;
+  ASSERT_TRUE(RunTraining(third, replaced).ok());
+  EXPECT_EQ(replaced.started_at, 0);
+  EXPECT_TRUE(fs::exists(first.output_dir / "notes.txt"));  // only results are removed
+}
+
 // A checkpoint that can't be written is told and doesn't end the run.
 TEST_F(TrainerTest, UnwritableCheckpointIsTold) {
   TrainJob job = Job("out");
   job.checkpoint_every_steps = 3;
   fs::create_directories(job.output_dir);
+  std::ofstream(job.output_dir / "job.json") << R"({"job_id": "small-1"})";  // this job's own folder
   std::ofstream(job.output_dir / ".staging") << "in the way";
   RecordingLink link;
   const absl::Status status = RunTraining(job, link);
