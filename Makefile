@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
+BENCHES = $(notdir $(basename $(shell find tests -name '*_bench.cc')))
 
 # Tests that read the repository or need every program belong to the release run only.
 SANITIZER_CTEST := --label-exclude 'structure|deploy' --parallel $(JOBS)
@@ -58,6 +59,11 @@ fuzz:  ## every libFuzzer target for FUZZ_SECONDS (60)
 .PHONY: fidelity
 fidelity: build  ## compare exports with Python's transformers (5 GB environment, cached)
 	scripts/fidelity.sh
+
+.PHONY: bench
+bench: build  ## every benchmark (NAME_bench.cc under tests/)
+	cmake --build --preset release --parallel $(JOBS) --target $(BENCHES)
+	for bench in $(BENCHES); do build/tests/$$bench; done
 
 .PHONY: format
 format:  ## clang-format every C++ file
