@@ -21,7 +21,7 @@ quickstart: build  ## train a recommender on MovieTweetings from nothing, on thi
 
 .PHONY: build
 build: packages libtorch  ## the four programs in build/bin/
-	@cmake --preset release --log-level=WARNING
+	@cmake --preset release --log-level=WARNING > /dev/null
 	cmake --build --preset release --parallel $(JOBS)
 
 .PHONY: packages libtorch
@@ -39,11 +39,11 @@ test-packages:
 test-release: build test-packages  ## the release preset's tests, repository checks among them
 	ctest --preset release --parallel $(JOBS)
 test-asan: test-packages  ## AddressSanitizer and UBSan on what is not LibTorch
-	@cmake --preset asan --log-level=WARNING
+	@cmake --preset asan --log-level=WARNING > /dev/null
 	cmake --build --preset asan --parallel $(JOBS)
 	ctest --preset asan $(SANITIZER_CTEST)
 test-tsan: test-packages  ## ThreadSanitizer on what is not LibTorch
-	@$(FIXED_ADDRESSES) cmake --preset tsan --log-level=WARNING
+	@$(FIXED_ADDRESSES) cmake --preset tsan --log-level=WARNING > /dev/null
 	$(FIXED_ADDRESSES) cmake --build --preset tsan --parallel $(JOBS)
 	$(FIXED_ADDRESSES) ctest --preset tsan $(SANITIZER_CTEST)
 check-protos:
@@ -52,7 +52,7 @@ check-protos:
 .PHONY: fuzz
 fuzz:  ## every libFuzzer target for FUZZ_SECONDS (60)
 	@scripts/install_packages.sh build fuzz
-	@cmake --preset fuzz --log-level=WARNING
+	@cmake --preset fuzz --log-level=WARNING > /dev/null
 	cmake --build --preset fuzz --parallel $(JOBS) --target $(patsubst tests/fuzz/%.cc,%,$(wildcard tests/fuzz/*_fuzz.cc))
 	scripts/run_fuzzers.sh build/fuzz $(FUZZ_SECONDS)
 

@@ -49,8 +49,8 @@ struct Manifest {
   std::optional<double> best_validation_loss;
   double epoch_loss_sum = 0;  // over valid rows
   int64_t epoch_loss_rows = 0;
-  int64_t samples = 0;  // of all steps so far, all ranks
-  int64_t tokens = 0;   // item tokens encoded so far, all ranks
+  int64_t samples = 0;                      // of all steps so far, all ranks
+  int64_t tokens = 0;                       // item tokens encoded so far, all ranks
   std::map<std::string, FileDigest> files;  // by plain name
   friend bool operator==(const Manifest&, const Manifest&) = default;
 };
