@@ -2,11 +2,13 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <string>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
@@ -45,6 +47,13 @@ void Declare(CLI::App& app, Flags& flags) {
   app.set_version_flag("--version", PIXELREC_VERSION);
 }
 
+// As worker.yaml and the coordinator want it.
+bool IsWorkerId(absl::string_view id) {
+  return !id.empty() && id.size() <= 63 && std::all_of(id.begin(), id.end(), [](char c) {
+    return absl::ascii_isalnum(c) || absl::string_view("._:-").find(c) != absl::string_view::npos;
+  });
+}
+
 absl::StatusOr<config::WorkerConfig> Configure(const CLI::App& app, const Flags& flags) {
   config::WorkerConfig result;
   if (!flags.config_file.empty()) {
@@ -63,7 +72,12 @@ absl::StatusOr<config::WorkerConfig> Configure(const CLI::App& app, const Flags&
   if (result.worker_id.empty()) {
     char host[256] = "";
     gethostname(host, sizeof(host) - 1);
-    result.worker_id = absl::StrCat(host, "-", absl::StrReplaceAll(result.device, {{":", "-"}}));
+    result.worker_id = absl::StrCat(absl::string_view(host).substr(0, 50), "-", absl::StrReplaceAll(result.device, {{":", "-"}}));
+  }
+  if (!IsWorkerId(result.worker_id)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("worker id '", result.worker_id,
+                     "': must be 1-63 characters of A-Z, a-z, 0-9, '.', '_', ':' and '-'; choose one with --worker-id"));
   }
   if (result.trainer.empty()) result.trainer = fs::read_symlink("/proc/self/exe").parent_path() / "pixelrec-trainer";
   // Trainers run with this process's folder, but what they are told should not depend on it.

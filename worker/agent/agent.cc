@@ -50,15 +50,12 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(Options options) {
     if (absl::Status status = MakeWritable(directory); !status.ok()) return status;
   }
   if (absl::Status status = CheckProgram(options.config.trainer); !status.ok()) return status;
-  absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = rpc::OpenChannel(options.config.coordinator);
-  if (!channel.ok()) return channel.status();
-  return std::unique_ptr<Agent>(new Agent(std::move(options), *std::move(channel)));
+  if (auto channel = rpc::OpenChannel(options.config.coordinator); !channel.ok()) return channel.status();
+  return std::unique_ptr<Agent>(new Agent(std::move(options)));
 }
 
-Agent::Agent(Options options, std::shared_ptr<grpc::Channel> channel)
+Agent::Agent(Options options)
     : options_(std::move(options)),
-      channel_(std::move(channel)),
-      stub_(v1::WorkerService::NewStub(channel_)),
       allowed_(options_.config.roots),
       logs_(options_.config.work_dir),
       session_({.random = Uniform()}),

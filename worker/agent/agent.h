@@ -17,7 +17,6 @@
 #include <optional>
 #include <string>
 
-#include <grpcpp/channel.h>
 #include <prometheus/registry.h>
 
 #include "absl/status/status.h"
@@ -74,7 +73,7 @@ class Agent {
   void RequestStop();
 
  private:
-  Agent(Options options, std::shared_ptr<grpc::Channel> channel);
+  explicit Agent(Options options);
 
   // agent.cc: the loop.
   void DoWhatIsDue();
@@ -106,8 +105,6 @@ class Agent {
   void OnTrainerExited();
 
   const Options options_;
-  const std::shared_ptr<grpc::Channel> channel_;
-  const std::unique_ptr<v1::WorkerService::StubInterface> stub_;
   const std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();  // owners: this, every stream
   const AllowedPaths allowed_;
   const RankLogs logs_;
@@ -119,9 +116,10 @@ class Agent {
   RunMetrics metrics_;
   std::unique_ptr<TrainerProcess> trainer_;
 
-  SessionStream* stream_ = nullptr;          // deletes itself after Release
-  uint64_t stream_number_ = 0;               // events of any other stream are late and ignored
-  std::deque<v1::SessionRequest> outgoing_;  // before the reports
+  std::unique_ptr<v1::WorkerService::StubInterface> stub_;  // of the newest attempt
+  SessionStream* stream_ = nullptr;                         // deletes itself after Release
+  uint64_t stream_number_ = 0;                              // events of any other stream are late and ignored
+  std::deque<v1::SessionRequest> outgoing_;                 // before the reports
   bool ready_ = false;
   bool said_unreachable_ = false;
   bool orphaned_ = false;

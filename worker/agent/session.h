@@ -18,7 +18,7 @@ class Session {
  public:
   struct Options {
     std::chrono::milliseconds min_backoff{50};
-    std::chrono::milliseconds max_backoff{1000};
+    std::chrono::milliseconds max_backoff{500};  // well below the grace of one lease that a returned coordinator gives
     // From dialling to Registered.
     std::chrono::milliseconds attempt_timeout{3000};
     std::function<double()> random;  // uniform in [0, 1)

@@ -27,7 +27,7 @@ class SessionStream : private grpc::ClientBidiReactor<v1::SessionRequest, v1::Se
     std::function<void(absl::Status)> closed;  // after Release()
   };
 
-  // Dials. `stub` and `inbox` live until `closed`; the inbox is shared with gRPC's threads, which may be late.
+  // Dials. The call keeps the stub's channel alive itself; the inbox is shared with gRPC's threads, which may be late.
   static SessionStream* Open(v1::WorkerService::StubInterface& stub, std::shared_ptr<Inbox> inbox, Events events);
 
   bool writable() const { return !writing_; }

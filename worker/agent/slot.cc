@@ -103,12 +103,18 @@ SlotActions Slot::OnStop(const v1::StopRank& order, Time now) {
 
 SlotActions Slot::StopFor(absl::string_view reason, bool leaving, Time now) {
   leaving_ = leaving_ || leaving;
-  if (empty()) return {};
+  if (empty() || doomed_ || stopping_) return {};
+  // Told first, so that an exit of 0 in the middle of training isn't taken for a defect of the trainer.
+  v1::Failure failure;
+  failure.set_cause(v1::FAILURE_CAUSE_WORKER_LOST);
+  failure.set_message(absl::StrCat("worker ", options_.worker_id, " ends its rank: ", std::string(reason)));
+  SlotActions actions{FailureReport(key_, std::move(failure))};
   v1::StopRank order;
   SetKey(key_, order);
   order.mutable_stop()->set_checkpoint(true);
   order.mutable_stop()->set_reason(std::string(reason));
-  return OnStop(order, now);
+  Append(actions, OnStop(order, now));
+  return actions;
 }
 
 SlotActions Slot::OnRendezvous(const v1::SetRendezvous& order) {

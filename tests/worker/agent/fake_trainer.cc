@@ -1,6 +1,7 @@
 // A trainer without mathematics: a real process that speaks the channel and follows a script from its plan.
 //
-// The script is the label "script.<rank>" of the spec, else "script", steps separated by ';' (a path may hold none):
+// The script is the label "script.<rank>" of the spec, else "script"; "@FILE" reads it from a file, as labels are short. Steps
+// are separated by ';' (a path may hold none):
 //   hello | store | await_rendezvous | started | prepared HASH | step N | epoch N | stage NAME | await_committed | notice TEXT |
 //   print TEXT | result | failure CAUSE-NUMBER | garbage | hangup | await_file PATH | await_stop | train PATH | ignore_stop |
 //   signal N | exit N
@@ -45,6 +46,7 @@ class FakeTrainer {
                          : labels.contains(mine)                  ? labels.at(mine)
                          : labels.contains("script")              ? labels.at("script")
                                                                   : "hello;exit 0";
+    if (script[0] == '@') std::getline(std::ifstream(script.substr(1)), script);
     for (absl::string_view step : absl::StrSplit(script, ';')) {
       const std::pair<std::string, std::string> parts = absl::StrSplit(step, absl::MaxSplits(' ', 1));
       Do(parts.first, parts.second);
@@ -151,6 +153,7 @@ class FakeTrainer {
     timings.mutable_step_timings()->set_step(step_);
     timings.mutable_step_timings()->set_loss(5);
     timings.mutable_step_timings()->set_samples(1);
+    timings.mutable_step_timings()->set_resident_bytes(1 << 20);
     Send(std::move(timings));
     v1::TrainerReport progress;
     progress.mutable_progress()->set_step(step_);

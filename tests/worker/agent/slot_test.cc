@@ -225,14 +225,23 @@ TEST_F(SlotTest, GarbageOnTheChannelIsAFailureAndKills) {
 
 TEST_F(SlotTest, LeavingStopsTheTrainerAndRefusesNewOnes) {
   Run(1);
-  EXPECT_EQ(Words(slot_.StopFor("SIGTERM", true, At(0))), "tell stop with checkpoint");
+  EXPECT_EQ(Words(slot_.StopFor("SIGTERM", true, At(0))),
+            "deliver j/g1/r1 failure FAILURE_CAUSE_WORKER_LOST; tell stop with checkpoint");
+  EXPECT_EQ(Words(slot_.StopFor("SIGTERM", true, At(1))), "");
   EXPECT_EQ(Words(slot_.OnExited({0, 0}, "")), "deliver j/g1/r1 exit 0");
   EXPECT_EQ(Words(slot_.OnStart(Start(2))), "deliver j/g2/r1 failure FAILURE_CAUSE_WORKER_LOST; deliver j/g2/r1 exit 127");
 }
 
+TEST_F(SlotTest, LeavingAddsNoBlameToAStopThatWasOrdered) {
+  Run(1);
+  slot_.OnStop(Stop(1, false, 500), At(0));
+  EXPECT_EQ(Words(slot_.StopFor("SIGTERM", true, At(1))), "");
+}
+
 TEST_F(SlotTest, AnOrphanIsStoppedAndTheSlotStaysUsable) {
   Run(1);
-  EXPECT_EQ(Words(slot_.StopFor("no coordinator", false, At(0))), "tell stop with checkpoint");
+  EXPECT_EQ(Words(slot_.StopFor("no coordinator", false, At(0))),
+            "deliver j/g1/r1 failure FAILURE_CAUSE_WORKER_LOST; tell stop with checkpoint");
   slot_.OnExited({0, 0}, "");
   EXPECT_EQ(Words(slot_.OnStart(Start(2))), "prepare g2");
 }

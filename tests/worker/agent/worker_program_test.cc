@@ -142,6 +142,7 @@ TEST_F(WorkerProgramTest, RefusesInOneLine) {
   EXPECT_EQ(Refusal({"--trainer", "/nowhere/trainer"}), 1);
   EXPECT_THAT(Stderr(), HasSubstr("/nowhere/trainer"));
   EXPECT_EQ(Refusal({"--coordinator", "nonsense"}), 4);
+  EXPECT_EQ(Refusal({"--worker-id", "../w"}), 4);
 }
 
 TEST_F(WorkerProgramTest, APortInUseIsSaid) {
