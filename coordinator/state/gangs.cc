@@ -25,6 +25,7 @@ void Stepper::StartGang(JobEntry& entry, v1::TrainerRole role, const std::vector
   job.set_generation(job.generation() + 1);
   entry.seen.clear();
   entry.kill_at.reset();
+  entry.retry_at = microseconds(0);
   entry.progress.reset();
   Gang gang;
   gang.set_role(role);

@@ -19,11 +19,11 @@ void Stepper::Schedule() {
       }
     }
   }
-  const auto waiting = state_.waiting;
-  for (const auto& [priority, number] : waiting) {
-    if (idle.empty()) {
-      break;
-    }
+  // Starting a job takes it out of the queue under our feet: the next one is found by its place.
+  for (auto it = state_.waiting.begin(); it != state_.waiting.end() && !idle.empty();) {
+    const auto place = *it;
+    const uint64_t number = place.second;
+    ++it;
     const JobEntry& entry = state_.jobs.at(number);
     if (entry.retry_at > now_.steady) {
       continue;
@@ -31,6 +31,7 @@ void Stepper::Schedule() {
     const int needed = std::max(1, entry.job().spec().distributed().min_workers());
     if (static_cast<int>(idle.size()) >= needed) {
       Start(Touch(number), idle);
+      it = state_.waiting.upper_bound(place);
       std::erase_if(idle, [this](const WorkerEntry* worker) { return !worker->idle(now_); });
     } else if (connected >= needed) {
       break;  // its turn comes when others end: smaller jobs behind it mustn't take the slots it waits for
@@ -70,9 +71,9 @@ void Stepper::Start(JobEntry& entry, const std::vector<const WorkerEntry*>& idle
 
 // A job whose dataset is ready but whose workers were taken meanwhile waits like any other.
 void Stepper::Park() {
-  for (const auto& [priority, number] : state_.waiting) {
-    if (state_.jobs.at(number).job().state() == v1::JOB_STATE_PREPARING) {
-      JobEntry& entry = Touch(number);
+  for (uint64_t number : dirty_) {
+    JobEntry& entry = state_.jobs.at(number);
+    if (entry.job().state() == v1::JOB_STATE_PREPARING && !entry.gang_lives()) {
       SetState(entry, v1::JOB_STATE_PENDING, absl::StrCat("the dataset is prepared; ", WaitingReason(state_, entry, now_)));
     }
   }

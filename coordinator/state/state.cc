@@ -28,8 +28,9 @@ void Forget(Index& index, const std::string& key, uint64_t number) {
 void State::Reindex(uint64_t number) {
   auto it = jobs.find(number);
   live.erase(number);
-  std::erase_if(waiting, [number](const auto& key) { return key.second == number; });
+  backing_off.erase(number);
   if (it == jobs.end()) {
+    std::erase_if(waiting, [number](const auto& key) { return key.second == number; });
     std::erase_if(by_id, [number](const auto& key) { return key.second == number; });
     std::erase_if(by_request, [number](const auto& key) { return key.second == number; });
     std::erase_if(by_output_dir, [number](const auto& key) { return key.second == number; });
@@ -40,6 +41,8 @@ void State::Reindex(uint64_t number) {
   }
   const JobEntry& entry = it->second;
   const v1::Job& job = entry.job();
+  const std::pair<int, uint64_t> place{-job.spec().scheduling().priority(), number};
+  waiting.erase(place);
   by_id[job.job_id()] = number;
   by_name[job.spec().name()].insert(number);
   if (!entry.record.request_id().empty()) {
@@ -52,7 +55,10 @@ void State::Reindex(uint64_t number) {
     if (entry.gang_lives()) {
       live.insert(number);
     } else {
-      waiting.insert({-job.spec().scheduling().priority(), number});
+      waiting.insert(place);
+      if (entry.retry_at > std::chrono::microseconds(0)) {
+        backing_off.insert(number);
+      }
     }
   }
 }

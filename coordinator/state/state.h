@@ -91,6 +91,7 @@ struct State {
   std::map<std::string, uint64_t> by_output_dir;  // live jobs only
   std::set<uint64_t> live;                        // with a gang that isn't over
   std::set<std::pair<int, uint64_t>> waiting;     // (-priority, number): not ended, no live gang
+  std::set<uint64_t> backing_off;                 // of those, with a retry_at
 
   // What the steps since the last Accept() changed, as it was before.
   struct Undo {

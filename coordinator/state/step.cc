@@ -39,7 +39,7 @@ std::chrono::microseconds NextDeadline(const State& state) {
     const JobEntry& entry = state.jobs.at(number);
     next = std::min({next, entry.start_deadline.value_or(next), entry.kill_at.value_or(next)});
   }
-  for (const auto& [priority, number] : state.waiting) {
+  for (uint64_t number : state.backing_off) {
     const auto retry_at = state.jobs.at(number).retry_at;
     // One whose backoff is over waits for workers, not for time.
     if (retry_at > state.last_tick) {

@@ -52,10 +52,16 @@ std::string WaitingReason(const State& state, const JobEntry& entry, Now now) {
   if (entry.retry_at > now.steady) {
     absl::StrAppend(&reason, "; restarts in ", Seconds(entry.retry_at - now.steady + std::chrono::milliseconds(999)));
   }
-  const auto self = std::make_pair(-entry.job().spec().scheduling().priority(), entry.record.number());
-  const auto ahead = std::distance(state.waiting.begin(), state.waiting.lower_bound(self));
+  // Counting stops where the exact number says nothing more.
+  constexpr int kCounted = 100;
+  int ahead = 0;
+  auto self = state.waiting.lower_bound({-entry.job().spec().scheduling().priority(), entry.record.number()});
+  while (self != state.waiting.begin() && ahead < kCounted) {
+    --self;
+    ++ahead;
+  }
   if (ahead > 0) {
-    absl::StrAppend(&reason, "; ", ahead, ahead == 1 ? " job is" : " jobs are", " ahead");
+    absl::StrAppend(&reason, "; ", ahead == kCounted ? "at least " : "", ahead, ahead == 1 ? " job is" : " jobs are", " ahead");
   }
   return reason;
 }
