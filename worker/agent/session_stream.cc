@@ -42,8 +42,13 @@ void SessionStream::OnWriteDone(bool ok) {
 }
 
 void SessionStream::OnDone(const grpc::Status& status) {
-  inbox_->Post([closed = events_.closed, result = rpc::FromGrpc(status)] { closed(result); });
-  delete this;
+  // The context may hold the last reference to the channel. Dropped here, on one of gRPC's own threads, it would have that thread
+  // join itself (an abort in gRPC 1.51); so the loop deletes.
+  const std::shared_ptr<Inbox> inbox = inbox_;
+  inbox->Post([this, closed = events_.closed, result = rpc::FromGrpc(status)] {
+    delete this;
+    closed(result);
+  });
 }
 
 }  // namespace pixelrec::agent

@@ -1,7 +1,7 @@
 // One WorkerService.Session call: posts what happens to it into the agent's inbox and takes one write at a time.
 //
 // Threads: the public methods from the agent's loop. gRPC's threads call the rest; after Release() nothing may be called any
-// more, and the object deletes itself when gRPC is done with it.
+// more, and the object deletes itself, in the loop, when gRPC is done with it.
 #pragma once
 
 #include <functional>
