@@ -11,7 +11,15 @@ target_compile_options(pixelrec_options INTERFACE -Wall -Wextra -Wpedantic -Wsha
 target_compile_definitions(pixelrec_options INTERFACE PIXELREC_VERSION="${PROJECT_VERSION}")
 target_link_libraries(pixelrec_options INTERFACE Threads::Threads)
 
+# The sanitizer presets compile a target's files together (CMAKE_UNITY_BUILD), which halves their time. These can't share a
+# translation unit: equal names in their anonymous namespaces, or SentencePiece's header beside Abseil's.
+set(PIXELREC_SEPARATE_SOURCES config checkpoint data metrics_test sentencepiece_reference_test data_test hand_made_items_test)
+
 function(_pixelrec_common target)
+  string(REGEX REPLACE "^pixelrec_" "" short_name ${target})
+  if(short_name IN_LIST PIXELREC_SEPARATE_SOURCES)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD OFF)
+  endif()
   target_link_libraries(${target} PRIVATE pixelrec_options)
   if(ARG_TORCH)
     target_link_libraries(${target} PUBLIC pixelrec::torch)

@@ -7,6 +7,7 @@
 #include "common/rpc/status.h"
 #include "coordinator/state/view.h"
 #include "google/protobuf/util/message_differencer.h"
+#include "google/protobuf/util/time_util.h"
 
 namespace pixelrec::coordinator {
 
@@ -149,6 +150,7 @@ class WatchStream::Core final : public JobListener, public std::enable_shared_fr
     if (whole && entry.progress.has_value() && !entry.ended() &&
         !google::protobuf::util::MessageDifferencer::Equals(*entry.progress, last_progress_)) {
       v1::WatchJobResponse& response = buffer_.emplace_back();
+      *response.mutable_event()->mutable_time() = google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(now.wall.count());
       response.mutable_event()->set_job_id(entry.job().job_id());
       response.mutable_event()->set_generation(entry.job().generation());
       *response.mutable_event()->mutable_progress() = *entry.progress;

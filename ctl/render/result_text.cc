@@ -26,7 +26,9 @@ std::string ExceptionsText(const v1::RankingMetrics& test) {
   std::vector<std::string> parts;
   if (test.masked_targets() > 0)
     parts.push_back(absl::StrCat(GroupDigits(test.masked_targets()), " targets lie in their own history (misses)"));
-  if (test.tied_targets() > 0) parts.push_back(absl::StrCat(GroupDigits(test.tied_targets()), " targets tie with another item"));
+  if (test.tied_targets() > 0)
+    parts.push_back(absl::StrCat(GroupDigits(test.tied_targets()), test.tied_targets() == 1 ? " target ties" : " targets tie",
+                                 " with another item"));
   return parts.empty() ? "" : absl::StrCat("  ", absl::StrJoin(parts, "; "), "\n");
 }
 
