@@ -91,13 +91,20 @@ void Stepper::SendStart(JobEntry& entry, const GangRank& rank, const WorkerEntry
 }
 
 void Stepper::SendCommit(const JobEntry& entry, int32_t rank, const WorkerEntry& worker, const v1::Artifact& artifact) {
+  // One that was given up meanwhile goes with its successor; a second order for it could find it removed already.
+  const auto& given_up = entry.record.reaping();
+  if (std::any_of(given_up.begin(), given_up.end(), [&](const Reaping& r) { return r.checkpoint().path() == artifact.path(); })) {
+    return;
+  }
   v1::SessionResponse message;
   v1::CommitArtifact& commit = *message.mutable_commit_artifact();
   commit.set_job_id(entry.job().job_id());
   commit.set_generation(entry.job().generation());
   commit.set_rank(rank);
   *commit.mutable_artifact() = artifact;
-  *commit.mutable_reap() = entry.record.reaping();
+  for (const Reaping& reaping : entry.record.reaping()) {
+    commit.add_reap(reaping.checkpoint().path());
+  }
   Send(worker, std::move(message));
 }
 

@@ -226,14 +226,14 @@ void RemovePath(google::protobuf::RepeatedPtrField<v1::Artifact>& artifacts, con
 }
 
 // Gives up all but the newest `keep` recovery checkpoints.
-void Reap(JobRecord& record, int keep) {
+void Reap(JobRecord& record, int keep, const std::string& successor) {
   auto& checkpoints = *record.mutable_checkpoints();
   for (int i = checkpoints.size() - 1, newer = 0; i >= 0; --i) {
     if (checkpoints[i].kind() == v1::ARTIFACT_KIND_RECOVERY_CHECKPOINT && ++newer > keep) {
-      const std::string path = checkpoints[i].path();
+      Reaping& reaping = *record.add_reaping();
+      *reaping.mutable_checkpoint() = checkpoints[i];
+      reaping.set_successor(successor);
       checkpoints.erase(checkpoints.begin() + i);
-      RemovePath(*record.mutable_unpublished(), path);
-      record.add_reaping(path);
     }
   }
 }
@@ -252,8 +252,10 @@ void Stepper::OnStaged(JobEntry& entry, GangRank& rank, WorkerEntry& worker, v1:
     *job.mutable_checkpoint() = artifact;
     // A path that is written again is not to be removed any more.
     auto& reaping = *entry.record.mutable_reaping();
-    reaping.erase(std::remove(reaping.begin(), reaping.end(), artifact.path()), reaping.end());
-    Reap(entry.record, std::max(1, job.spec().checkpoint().keep()));
+    reaping.erase(std::remove_if(reaping.begin(), reaping.end(),
+                                 [&](const Reaping& r) { return r.checkpoint().path() == artifact.path(); }),
+                  reaping.end());
+    Reap(entry.record, std::max(1, job.spec().checkpoint().keep()), artifact.path());
   }
   RemovePath(*entry.record.mutable_unpublished(), artifact.path());
   *entry.record.add_unpublished() = artifact;
@@ -270,10 +272,14 @@ void Stepper::OnPublished(JobEntry& entry, const v1::Artifact& artifact) {
                                      return a.path() == artifact.path() && a.generation() == artifact.generation();
                                    }),
                     unpublished.end());
-  if (unpublished.empty()) {
-    // Who renames also removes what the same order gave up.
-    entry.record.clear_reaping();
+  // Who renames also removes what that order named: all that had been given up by then.
+  auto& reaping = *entry.record.mutable_reaping();
+  const auto last =
+      std::find_if(reaping.rbegin(), reaping.rend(), [&](const Reaping& r) { return r.successor() == artifact.path(); });
+  for (auto it = reaping.begin(); it != last.base(); ++it) {
+    RemovePath(unpublished, it->checkpoint().path());
   }
+  reaping.erase(reaping.begin(), last.base());
 }
 
 void Stepper::OnPublishFailed(JobEntry& entry, GangRank& rank, const v1::Failure& failure) {
@@ -285,7 +291,18 @@ void Stepper::OnPublishFailed(JobEntry& entry, GangRank& rank, const v1::Failure
   const v1::Artifact failed = entry.record.unpublished(0);
   entry.record.mutable_unpublished()->erase(entry.record.unpublished().begin());
   v1::Job& job = *entry.record.mutable_job();
-  RemovePath(*entry.record.mutable_checkpoints(), failed.path());
+  auto& checkpoints = *entry.record.mutable_checkpoints();
+  RemovePath(checkpoints, failed.path());
+  // Nothing was removed for its sake.
+  auto& reaping = *entry.record.mutable_reaping();
+  const auto restored =
+      std::stable_partition(reaping.begin(), reaping.end(), [&](const Reaping& r) { return r.successor() != failed.path(); });
+  for (auto it = restored; it != reaping.end(); ++it) {
+    *checkpoints.Add() = it->checkpoint();
+  }
+  reaping.erase(restored, reaping.end());
+  std::stable_sort(checkpoints.begin(), checkpoints.end(),
+                   [](const v1::Artifact& a, const v1::Artifact& b) { return a.step() < b.step(); });
   job.clear_checkpoint();
   if (entry.record.checkpoints_size() > 0) {
     *job.mutable_checkpoint() = *entry.record.checkpoints().rbegin();
