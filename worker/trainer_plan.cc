@@ -1,7 +1,6 @@
 #include "worker/trainer_plan.h"
 
 #include <signal.h>
-#include <unistd.h>
 
 #include <iostream>
 
@@ -34,7 +33,10 @@ absl::Status Prepare(TrainerLink& link) {
 }  // namespace
 
 int RunPlan(int channel_fd) {
-  process::DieWithParent(getppid());
+  if (auto status = process::DieWithPeer(channel_fd); !status.ok()) {
+    std::cerr << "error: --channel-fd: " << status.message() << "\n";
+    return kFailed;
+  }
   signal(SIGPIPE, SIG_IGN);
   auto link = TrainerLink::Open(channel_fd);
   if (!link.ok()) {
