@@ -1,0 +1,249 @@
+// The program as users and scripts meet it: words and exit codes, against a coordinator whose answers the test decides.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/synchronization/notification.h"
+#include "tests/ctl/ctl_process.h"
+#include "tests/ctl/fake_job_service.h"
+#include "tests/ctl/sample_job.h"
+
+namespace pixelrec::ctl {
+namespace {
+
+class Commands : public CtlProcess {
+ protected:
+  void SetUp() override {
+    CtlProcess::SetUp();
+    service_.get = [](const v1::GetJobRequest& request) -> absl::StatusOr<v1::GetJobResponse> {
+      if (request.job() == "nothing") return FakeJobService::NotFound();
+      v1::GetJobResponse response;
+      *response.mutable_job() = FinishedJob();
+      return response;
+    };
+    server_ = service_.Serve();
+    extra_environment_ = {"PIXELREC_SERVER=" + server_->address()};
+  }
+  void TearDown() override {
+    if (server_ != nullptr) server_->Stop(std::chrono::milliseconds(0));
+    CtlProcess::TearDown();
+  }
+
+  // A job whose files exist.
+  std::string JobFile(const std::string& extra = "") {
+    Write("i.csv", "user_id,item_id\n");
+    Write("t.csv", "item_id,title\n");
+    std::filesystem::create_directories(dir_ / "m");
+    Write("m/config.json", "{}");
+    return Write("job.yaml",
+                 "metadata: {name: demo}\nspec:\n  data: {interaction_data: i.csv, text_data: t.csv}\n"
+                 "  model: {item_model_dir: m, user_model_dir: m}\n  output_dir: out\n" +
+                     extra);
+  }
+
+  FakeJobService service_;
+  std::unique_ptr<rpc::Server> server_;
+};
+
+TEST_F(Commands, WrongUseExitsWith2) {
+  EXPECT_EQ(Run({}).exit_code, 2);
+  EXPECT_EQ(Run({"frobnicate"}).exit_code, 2);
+  EXPECT_EQ(Run({"list", "-o", "xml"}).exit_code, 2);
+  EXPECT_EQ(Run({"submit"}).exit_code, 2);
+  const CtlRun run = Run({"list", "--state", "SLEEPING"});
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_EQ(run.output, "error: --state: no such state: SLEEPING; see pixelrecctl --help\n");
+  EXPECT_EQ(Run({"recommend", "--job", "x"}).exit_code, 2);
+  EXPECT_EQ(Run({"--help"}).exit_code, 0);
+}
+
+TEST_F(Commands, NoSuchJobExitsWith3) {
+  const CtlRun run = Run({"describe", "nothing"});
+  EXPECT_EQ(run.exit_code, 3);
+  EXPECT_EQ(run.output, "error: no job is called \"nothing\"\n");
+}
+
+TEST_F(Commands, NoCoordinatorExitsWith6AndSaysHowToStartOne) {
+  const std::string address = server_->address();
+  server_->Stop(std::chrono::milliseconds(0));
+  server_.reset();
+  const CtlRun run = Run({"list"});
+  EXPECT_EQ(run.exit_code, 6);
+  EXPECT_EQ(run.output, "error: no coordinator answers at " + address +
+                            "; `pixelrecctl local up` starts one on this machine, --server names another\n");
+}
+
+TEST_F(Commands, PermissionExitsWith5) {
+  service_.list = [](const v1::ListJobsRequest&) { return absl::PermissionDeniedError("viewers may not list"); };
+  EXPECT_EQ(Run({"list"}).exit_code, 5);
+}
+
+TEST_F(Commands, ListsJobsAsTableAndJson) {
+  service_.list = [](const v1::ListJobsRequest& request) -> absl::StatusOr<v1::ListJobsResponse> {
+    EXPECT_EQ(request.states_size(), 1);
+    v1::ListJobsResponse response;
+    *response.add_jobs() = FinishedJob();
+    return response;
+  };
+  const CtlRun table = Run({"list", "--state", "succeeded"});
+  EXPECT_EQ(table.exit_code, 0);
+  EXPECT_TRUE(absl::StrContains(table.output, "quickstart-1a2b  quickstart  SUCCEEDED")) << table.output;
+  const CtlRun json = Run({"list", "--state", "succeeded", "-o", "json"});
+  EXPECT_TRUE(absl::StrContains(json.output, "\"job_id\": \"quickstart-1a2b\"")) << json.output;
+}
+
+TEST_F(Commands, SubmitSendsTheSpecWithDefaultsAndARequestId) {
+  v1::SubmitJobRequest received;
+  service_.submit = [&](const v1::SubmitJobRequest& request) -> absl::StatusOr<v1::SubmitJobResponse> {
+    received = request;
+    v1::SubmitJobResponse response;
+    *response.mutable_job() = SampleJob();
+    return response;
+  };
+  const CtlRun run = Run({"submit", JobFile(), "--set", "train.seed=7", "--set", "distributed.workers=2"});
+  EXPECT_EQ(run.exit_code, 0) << run.output;
+  EXPECT_EQ(run.output, "job quickstart-1a2b submitted\n  follow: pixelrecctl watch quickstart-1a2b\n");
+  EXPECT_EQ(received.spec().train().seed(), 7u);
+  EXPECT_EQ(received.spec().distributed().min_workers(), 2);
+  EXPECT_EQ(received.spec().data().text_data(), (dir_ / "t.csv").string());
+  EXPECT_TRUE(absl::StartsWith(received.request_id(), "ctl-"));
+}
+
+TEST_F(Commands, ABadJobExitsWith4AndSubmitsNothing) {
+  const CtlRun typo = Run({"submit", JobFile("  trian: {}\n")});
+  EXPECT_EQ(typo.exit_code, 4);
+  EXPECT_EQ(typo.output,
+            "error: " + (dir_ / "job.yaml").string() + ":6:3: unknown key \"trian\" in spec; did you mean \"train\"?\n");
+  const std::string file = JobFile();
+  std::filesystem::remove(dir_ / "t.csv");
+  const CtlRun missing = Run({"submit", file});
+  EXPECT_EQ(missing.exit_code, 4);
+  EXPECT_EQ(missing.output, "error: " + file + ":3:44: spec.data.text_data: no such file: " + (dir_ / "t.csv").string() + "\n");
+  EXPECT_EQ(Run({"validate", file}).exit_code, 4);
+  EXPECT_EQ(Run({"validate", file, "--skip-files"}).exit_code, 0);
+  EXPECT_EQ(Run({"submit", (dir_ / "none.yaml").string()}).exit_code, 4);
+}
+
+TEST_F(Commands, TheCoordinatorsRefusalGetsItsLine) {
+  service_.submit = [](const v1::SubmitJobRequest&) {
+    return rpc::Refuse(absl::StatusCode::kInvalidArgument, rpc::kSpecInvalid, "spec.output_dir: outside the roots");
+  };
+  const CtlRun run = Run({"submit", JobFile()});
+  EXPECT_EQ(run.exit_code, 4);
+  EXPECT_EQ(run.output, "error: " + (dir_ / "job.yaml").string() + ":5:15: spec.output_dir: outside the roots\n");
+}
+
+TEST_F(Commands, WatchShowsTheStoryAndExitsByTheJobsEnd) {
+  service_.watch = [](const v1::WatchJobRequest& request, grpc::ServerContext&, FakeJobService::WatchWriter& writer) {
+    EXPECT_EQ(request.after_sequence(), 0u);
+    v1::WatchJobResponse update;
+    *update.mutable_job() = FinishedJob();
+    *update.mutable_event() = FromText<v1::JobEvent>(
+        "sequence: 1 time { seconds: 1764000000 } state_change { to: JOB_STATE_SUCCEEDED reason: 'done' }");
+    writer.Write(update);
+    return absl::OkStatus();
+  };
+  const CtlRun run = Run({"watch", "quickstart"});
+  EXPECT_EQ(run.exit_code, 0);
+  EXPECT_TRUE(absl::StartsWith(run.output, "16:00:00  SUCCEEDED: done\n\nJob quickstart-1a2b succeeded.\n")) << run.output;
+}
+
+TEST_F(Commands, FailedAndCancelledJobsHaveTheirOwnExitCodes) {
+  service_.watch = [](const v1::WatchJobRequest&, grpc::ServerContext&, FakeJobService::WatchWriter&) {
+    return absl::OkStatus();
+  };
+  v1::JobState state = v1::JOB_STATE_FAILED;
+  service_.get = [&](const v1::GetJobRequest&) -> absl::StatusOr<v1::GetJobResponse> {
+    v1::GetJobResponse response;
+    *response.mutable_job() = SampleJob();
+    response.mutable_job()->set_state(state);
+    return response;
+  };
+  EXPECT_EQ(Run({"watch", "quickstart"}).exit_code, 1);
+  state = v1::JOB_STATE_CANCELLED;
+  EXPECT_EQ(Run({"watch", "quickstart"}).exit_code, 7);
+}
+
+TEST_F(Commands, CtrlCDetachesAndSaysHowToComeBack) {
+  absl::Notification watching, done;
+  service_.watch = [&](const v1::WatchJobRequest&, grpc::ServerContext&, FakeJobService::WatchWriter& writer) {
+    v1::WatchJobResponse update;
+    *update.mutable_job() = SampleJob();
+    writer.Write(update);
+    watching.Notify();
+    done.WaitForNotification();
+    return absl::OkStatus();
+  };
+  const auto child = Start({"watch", "quickstart"});
+  watching.WaitForNotification();
+  child->Signal(SIGINT);
+  const CtlRun run = Finish(*child);
+  done.Notify();
+  EXPECT_EQ(run.exit_code, 8);
+  EXPECT_EQ(run.output,
+            "\ndetached from quickstart-1a2b; it goes on\n  re-attach: pixelrecctl watch quickstart-1a2b\n"
+            "  cancel:    pixelrecctl cancel quickstart-1a2b\n");
+}
+
+TEST_F(Commands, CancelSaysSo) {
+  service_.cancel = [](const v1::CancelJobRequest& request) -> absl::StatusOr<v1::CancelJobResponse> {
+    if (request.job() == "ended")
+      return rpc::Refuse(absl::StatusCode::kFailedPrecondition, rpc::kJobEnded, "job ended has ended already");
+    EXPECT_TRUE(request.now());
+    v1::CancelJobResponse response;
+    *response.mutable_job() = SampleJob();
+    return response;
+  };
+  EXPECT_EQ(Run({"cancel", "quickstart", "--now"}).output, "job quickstart-1a2b is being cancelled (RUNNING)\n");
+  EXPECT_EQ(Run({"cancel", "ended"}).exit_code, 4);
+}
+
+TEST_F(Commands, LogsAreReadToTheirEnd) {
+  service_.log = [](const v1::ReadJobLogRequest& request) -> absl::StatusOr<v1::ReadJobLogResponse> {
+    EXPECT_EQ(request.rank(), 1);
+    const std::string log = "line 1\nline 2\n";
+    v1::ReadJobLogResponse response;
+    const auto offset = static_cast<size_t>(request.offset());
+    response.set_data(log.substr(offset, 5));
+    response.set_next_offset(static_cast<int64_t>(offset + response.data().size()));
+    response.set_ended(true);
+    return response;
+  };
+  EXPECT_EQ(Run({"logs", "quickstart", "-r", "1"}).output, "line 1\nline 2\n");
+}
+
+TEST_F(Commands, RecommendBecomesTheTrainerWithTheJobsPaths) {
+  service_.events = [](const v1::ListJobEventsRequest&) -> absl::StatusOr<v1::ListJobEventsResponse> {
+    v1::ListJobEventsResponse response;
+    response.add_events()->mutable_dataset_prepared()->set_path("/cache/datasets/abc");
+    return response;
+  };
+  service_.get = [](const v1::GetJobRequest&) -> absl::StatusOr<v1::GetJobResponse> {
+    v1::GetJobResponse response;
+    *response.mutable_job() = FinishedJob();
+    response.mutable_job()->mutable_best_model()->set_path("/out/best_model");
+    return response;
+  };
+  extra_environment_.push_back("PIXELREC_TRAINER=/bin/echo");
+  const CtlRun run = Run({"recommend", "--job", "quickstart", "--user", "u1", "--user", "u2", "-k", "3", "-o", "json"});
+  EXPECT_EQ(run.exit_code, 0);
+  EXPECT_EQ(run.output,
+            "recommend --model /out/best_model --dataset /cache/datasets/abc --k 3 --user u1 --user u2 --format json\n");
+  extra_environment_.back() = "PIXELREC_TRAINER=/bin/false";
+  EXPECT_EQ(Run({"recommend", "--model", "/m", "--dataset", "/d", "--history", "a,b"}).exit_code, 1);
+}
+
+TEST_F(Commands, InitWritesAJobAndKeepsAnExistingOne) {
+  const std::string file = (dir_ / "new.yaml").string();
+  EXPECT_EQ(Run({"init", file}).exit_code, 0);
+  EXPECT_EQ(Run({"validate", "--skip-files", file}).exit_code, 0);
+  const CtlRun again = Run({"init", file});
+  EXPECT_EQ(again.exit_code, 4);
+  EXPECT_EQ(again.output, "error: " + file + " exists; --force replaces it\n");
+  EXPECT_EQ(Run({"init", file, "--force"}).exit_code, 0);
+}
+
+}  // namespace
+}  // namespace pixelrec::ctl
