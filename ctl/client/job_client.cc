@@ -65,6 +65,7 @@ absl::StatusOr<Response> JobClient::Call(Method method, const Request& request) 
     if (status.error_code() != grpc::StatusCode::UNAVAILABLE || absl::Now() + kRetryPause > give_up)
       return Explain(status, options_);
     absl::SleepFor(kRetryPause);
+    Reconnect();
   }
 }
 

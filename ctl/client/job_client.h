@@ -51,7 +51,8 @@ class JobClient {
  private:
   struct Stub;  // keeps gRPC's headers out of the commands
   JobClient(Options options, std::unique_ptr<Stub> stub);
-  // A channel that found nobody looks again only seconds later; a new one looks at once.
+  // Between calls nobody polls a channel's connection, so one that found nobody comes up seconds late; a new one connects within
+  // its first call.
   void Reconnect();
   template <typename Response, typename Method, typename Request>
   absl::StatusOr<Response> Call(Method method, const Request& request);

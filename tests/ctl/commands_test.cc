@@ -43,6 +43,9 @@ class Commands : public CtlProcess {
                      extra);
   }
 
+  // A handler may still be waking up in one of these when its test has ended; the server waits for it.
+  absl::Notification watching_;
+  absl::Notification done_;
   FakeJobService service_;
   std::unique_ptr<rpc::Server> server_;
 };
@@ -120,7 +123,7 @@ TEST_F(Commands, ABadJobExitsWith4AndSubmitsNothing) {
   std::filesystem::remove(dir_ / "t.csv");
   const CtlRun missing = Run({"submit", file});
   EXPECT_EQ(missing.exit_code, 4);
-  EXPECT_EQ(missing.output, "error: " + file + ":3:44: spec.data.text_data: no such file: " + (dir_ / "t.csv").string() + "\n");
+  EXPECT_EQ(missing.output, "error: " + file + ":3:46: spec.data.text_data: no such file: " + (dir_ / "t.csv").string() + "\n");
   EXPECT_EQ(Run({"validate", file}).exit_code, 4);
   EXPECT_EQ(Run({"validate", file, "--skip-files"}).exit_code, 0);
   EXPECT_EQ(Run({"submit", (dir_ / "none.yaml").string()}).exit_code, 4);
@@ -167,20 +170,19 @@ TEST_F(Commands, FailedAndCancelledJobsHaveTheirOwnExitCodes) {
 }
 
 TEST_F(Commands, CtrlCDetachesAndSaysHowToComeBack) {
-  absl::Notification watching, done;
   service_.watch = [&](const v1::WatchJobRequest&, grpc::ServerContext&, FakeJobService::WatchWriter& writer) {
     v1::WatchJobResponse update;
     *update.mutable_job() = SampleJob();
     writer.Write(update);
-    watching.Notify();
-    done.WaitForNotification();
+    watching_.Notify();
+    done_.WaitForNotification();
     return absl::OkStatus();
   };
   const auto child = Start({"watch", "quickstart"});
-  watching.WaitForNotification();
+  watching_.WaitForNotification();
   child->Signal(SIGINT);
   const CtlRun run = Finish(*child);
-  done.Notify();
+  done_.Notify();
   EXPECT_EQ(run.exit_code, 8);
   EXPECT_EQ(run.output,
             "\ndetached from quickstart-1a2b; it goes on\n  re-attach: pixelrecctl watch quickstart-1a2b\n"

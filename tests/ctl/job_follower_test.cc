@@ -51,6 +51,9 @@ class Follower : public testing::Test {
     return JobFollower(*client_, options, observer).Run(std::move(stop));
   }
 
+  // A handler may still be waking up in one of these when its test has ended; the server waits for it.
+  absl::Notification watching_;
+  absl::Notification done_;
   FakeJobService service_;
   std::unique_ptr<rpc::Server> server_;
   std::string address_;
@@ -120,20 +123,19 @@ TEST_F(Follower, AStreamThatEndsBeforeTheJobIsOpenedAgain) {
 }
 
 TEST_F(Follower, StopsWhenAsked) {
-  absl::Notification watching, done;
   service_.watch = [&](const v1::WatchJobRequest&, grpc::ServerContext&, FakeJobService::WatchWriter& writer) {
     writer.Write(Update(1));
-    watching.Notify();
-    done.WaitForNotification();
+    watching_.Notify();
+    done_.WaitForNotification();
     return absl::OkStatus();
   };
   std::stop_source stop;
   absl::StatusOr<v1::Job> job;
   std::thread follower([&] { job = Follow(stop.get_token()); });
-  watching.WaitForNotification();
+  watching_.WaitForNotification();
   stop.request_stop();
   follower.join();
-  done.Notify();
+  done_.Notify();
   EXPECT_TRUE(absl::IsCancelled(job.status())) << job.status();
 }
 
