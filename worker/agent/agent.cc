@@ -74,6 +74,10 @@ absl::Status Agent::Run() {
     WaitForEvents();
   }
   if (stream_ != nullptr) Drop();
+  // Streams delete themselves in this loop, which therefore ends after the last of them. Cancelled calls end at once.
+  for (pollfd wait{inbox_->fd(), POLLIN, 0}; live_streams_ > 0 && poll(&wait, 1, 5'000) > 0;) {
+    for (const std::function<void()>& event : inbox_->TakeAll()) event();
+  }
   return result_;
 }
 

@@ -118,6 +118,7 @@ class Agent {
 
   std::unique_ptr<v1::WorkerService::StubInterface> stub_;  // of the newest attempt
   SessionStream* stream_ = nullptr;                         // deletes itself after Release
+  int live_streams_ = 0;                                    // also those given up that gRPC still works on
   uint64_t stream_number_ = 0;                              // events of any other stream are late and ignored
   std::deque<v1::SessionRequest> outgoing_;                 // before the reports
   bool ready_ = false;

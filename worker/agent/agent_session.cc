@@ -29,6 +29,7 @@ void Agent::Open() {
   stub_ = v1::WorkerService::NewStub(rpc::OpenChannel(options_.config.coordinator).value());
   // A stream that was given up may still report: its number is no longer the current one.
   const auto current = [this, number] { return number == stream_number_; };
+  ++live_streams_;
   stream_ = SessionStream::Open(*stub_, inbox_,
                                 {.message =
                                      [this, current](const v1::SessionResponse& response) {
@@ -47,6 +48,7 @@ void Agent::Open() {
                                      },
                                  .closed =
                                      [this, current](const absl::Status& status) {
+                                       --live_streams_;
                                        if (current()) OnStreamClosed(status);
                                      }});
   Register();
