@@ -1,5 +1,8 @@
 #include "coordinator/service/log_requests.h"
 
+#include <memory>
+#include <utility>
+
 #include "common/rpc/reasons.h"
 
 namespace pixelrec::coordinator {
@@ -12,7 +15,9 @@ uint64_t LogRequests::Open(uint64_t session, std::chrono::milliseconds timeout, 
     request = ++last_request_;
     waiting_[request] = Waiting{session, std::move(done), alarm};
   }
-  alarm->Set(std::chrono::system_clock::now() + timeout, [this, request, session, alarm](bool) {
+  alarm->Set(std::chrono::system_clock::now() + timeout, [this, request, session, alarm](bool) mutable {
+    // The alarm keeps its callback, which keeps the alarm: let go of it here, or neither is ever freed.
+    const std::shared_ptr<grpc::Alarm> fired = std::move(alarm);
     Waiting waiting;
     if (Take(request, session, &waiting)) {
       waiting.done(rpc::Refuse(absl::StatusCode::kUnavailable, rpc::kWorkerUnavailable,
