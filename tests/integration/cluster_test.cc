@@ -84,7 +84,8 @@ std::set<std::string> Catalogued(metrics::Page page) {
 
 // Both pages of real daemons that run a job show what docs/metrics.md lists, and promtool has nothing to say.
 TEST(ClusterTest, MetricsPagesAreAsCatalogued) {
-  if (std::system("command -v promtool >/dev/null") != 0) GTEST_SKIP() << "promtool is not installed";
+  ASSERT_EQ(std::system("command -v promtool >/dev/null"), 0)
+      << "promtool is not installed: scripts/install_packages.sh build test";
   Cluster cluster({.trainer = FAKE_TRAINER, .workers = 1});
   const fs::path go = cluster.dir() / "go";
   const std::string id = cluster

@@ -167,6 +167,7 @@ absl::Status RestoreCheckpoint(const std::filesystem::path& path, Session& s) {
   if (auto status = CopyNamedTensors(*opened->optimizer, checkpoint::kSecondMoment, *s.parameters, s.optimizer->exp_avg_sq());
       !status.ok())
     return status;
+  s.parameters->weight("logit_scale").clamp_(0, model::kMaxLogitScale);  // rule W14
   s.optimizer->set_steps(m.updates);
   s.position = {.step = m.step,
                 .epoch = m.epoch,
@@ -191,7 +192,7 @@ void CopyBestModelWeights(const checkpoint::BestModel& best, dist::FlatParameter
     }
   }
   parameters.weight("item_emb_tokens").copy_(TensorOf(best.item_emb_tokens));
-  parameters.weight("logit_scale").copy_(TensorOf(best.logit_scale));
+  parameters.weight("logit_scale").copy_(TensorOf(best.logit_scale)).clamp_(0, model::kMaxLogitScale);  // rule W14
 }
 
 absl::Status LoadBestModelWeights(const std::filesystem::path& path, dist::FlatParameters& parameters) {

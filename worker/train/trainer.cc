@@ -116,7 +116,9 @@ class Trainer {
     if (auto status = Evaluate(record); !status.ok()) return status;
     evaluation_seconds_ += SecondsSince(start);
     record.seconds = SecondsSince(epoch_start_);
-    record.best = !s_.position.best_validation_loss || record.validation_loss < *s_.position.best_validation_loss;
+    // A loss that is not finite is never the best: no later one would compare lower.
+    record.best = std::isfinite(record.validation_loss) &&
+                  (!s_.position.best_validation_loss || record.validation_loss < *s_.position.best_validation_loss);
     if (record.best) s_.position.best_validation_loss = record.validation_loss;
     s_.position.epoch += 1;
     s_.position.step_in_epoch = 0;
@@ -162,7 +164,7 @@ class Trainer {
     if (auto status = AwaitCommits(); !status.ok()) return status;
     s_.group.Barrier();  // best_model/ is in place before any rank reads it
     const auto start = Clock::now();
-    if (!epochs_.empty() && !epochs_.back().best) {
+    if (s_.position.best_validation_loss && !epochs_.empty() && !epochs_.back().best) {
       const auto best = s_.job.output_dir / "best_model";
       if (auto status = LoadBestModelWeights(best, *s_.parameters); !status.ok()) return status;
       if (s_.is_rank_zero()) link_.Notice(false, "the last epoch wasn't the best: the test metrics are best_model's");

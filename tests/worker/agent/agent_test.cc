@@ -466,13 +466,11 @@ TEST_F(AgentTest, AFloodOfProgressNeverFillsMemoryWhileTheCoordinatorIsAway) {
   coordinator.Send(StartRank(absl::StrCat("hello;await_file ", go.string(), ";step 20000;notice end;exit 0")));
   coordinator.AwaitReport(IsHello);
   coordinator.Stop();
-  const int64_t before = *process::ResidentBytes(0);
+  [[maybe_unused]] const int64_t before = *process::ResidentBytes(0);
   std::ofstream(go) << "";
   while (Log().find("trainer exited with 0") == std::string::npos) std::this_thread::yield();
 #if !defined(__SANITIZE_ADDRESS__) && !defined(PIXELREC_TSAN)  // which keep freed memory for a while
   EXPECT_LT(*process::ResidentBytes(0) - before, 20 << 20);
-#else
-  EXPECT_GT(before, 0);
 #endif
   coordinator.Start();
   coordinator.AwaitReport(IsExit);
