@@ -31,7 +31,7 @@ libtorch: packages
 	@scripts/fetch_libtorch.sh
 
 .PHONY: test
-test: test-packages build test-release test-asan check-protos  ## release tests, AddressSanitizer and UBSan, repository checks
+test: test-packages build test-release test-asan test-tsan check-protos  ## release tests, the sanitizers (ASan with UBSan, TSan), repository checks
 
 .PHONY: test-packages test-release test-asan test-tsan check-protos
 test-packages:
