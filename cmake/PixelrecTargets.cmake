@@ -7,7 +7,7 @@ add_library(pixelrec_options INTERFACE)
 target_include_directories(pixelrec_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(pixelrec_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror
   -Wno-missing-field-initializers  # GCC 12 warns of members that a designated initialiser leaves at their default
-  -Wno-restrict)                   # false alarms on std::string at -O3 (GCC bug 105651)
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)  # false alarms on std::string at -O3 (GCC bug 105651); Clang has no such warning
 target_compile_definitions(pixelrec_options INTERFACE PIXELREC_VERSION="${PROJECT_VERSION}")
 target_link_libraries(pixelrec_options INTERFACE Threads::Threads)
 
