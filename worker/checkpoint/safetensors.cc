@@ -1,18 +1,10 @@
 #include "worker/checkpoint/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "common/storage/atomic_file.h"
 #include "worker/checkpoint/dtype.h"
 #include "worker/checkpoint/safetensors_header.h"
 
@@ -103,32 +95,19 @@ absl::StatusOr<SafetensorsIndex> ParseSafetensors(absl::Span<const std::byte> fi
 }
 
 absl::StatusOr<std::unique_ptr<SafetensorsFile>> SafetensorsFile::Open(const std::filesystem::path& path) {
-  // O_NONBLOCK: a pipe in a model's place must not make the trainer wait for a writer.
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return storage::ErrnoStatus(errno, "cannot open", path);
-  const auto close_file = absl::MakeCleanup([fd] { ::close(fd); });
-  struct stat about;
-  if (::fstat(fd, &about) != 0) return storage::ErrnoStatus(errno, "cannot open", path);
-  if (!S_ISREG(about.st_mode)) return absl::InvalidArgumentError(absl::StrCat(path.string(), ": not a regular file"));
-  const size_t bytes = static_cast<size_t>(about.st_size);
-  void* map = nullptr;
-  if (bytes > 0) {
-    map = ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (map == MAP_FAILED) return storage::ErrnoStatus(errno, "cannot map", path);
-  }
-  std::unique_ptr<SafetensorsFile> file(new SafetensorsFile(path, map, bytes));
-  auto index = ParseSafetensors(absl::MakeConstSpan(static_cast<const std::byte*>(map), bytes), path.string());
+  auto map = storage::MappedFile::Open(path);
+  if (!map.ok()) return map.status();
+  std::unique_ptr<SafetensorsFile> file(new SafetensorsFile(path, *std::move(map)));
+  auto index = ParseSafetensors(file->map_.bytes(), path.string());
   if (!index.ok()) return index.status();
   file->index_ = *std::move(index);
   return file;
 }
 
-SafetensorsFile::SafetensorsFile(std::filesystem::path path, void* map, size_t map_bytes)
-    : path_(std::move(path)), map_(map), map_bytes_(map_bytes) {}
+SafetensorsFile::SafetensorsFile(std::filesystem::path path, storage::MappedFile map)
+    : path_(std::move(path)), map_(std::move(map)) {}
 
-SafetensorsFile::~SafetensorsFile() {
-  if (map_ != nullptr) ::munmap(map_, map_bytes_);
-}
+SafetensorsFile::~SafetensorsFile() = default;
 
 absl::StatusOr<TensorInfo> SafetensorsFile::Find(absl::string_view name) const {
   const auto found = index_.tensors.find(std::string(name));

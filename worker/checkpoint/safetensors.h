@@ -3,8 +3,7 @@
 //
 // Reading maps the file and trusts nothing in it: header length, JSON shape, dtypes, byte counts, and that the offsets cover the
 // data without a gap or an overlap. Values are not looked at. Threads: SafetensorsFile is immutable after Open; a
-// SafetensorsWriter belongs to one thread. A file that someone truncates while it is mapped ends the process with SIGBUS: files
-// here are replaced by rename, never rewritten.
+// SafetensorsWriter belongs to one thread.
 #pragma once
 
 #include <cstddef>
@@ -19,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "common/storage/mapped_file.h"
 #include "worker/checkpoint/digest.h"
 
 namespace pixelrec::checkpoint {
@@ -60,10 +60,9 @@ class SafetensorsFile {
   absl::StatusOr<TensorInfo> Find(absl::string_view name) const;
 
  private:
-  SafetensorsFile(std::filesystem::path path, void* map, size_t map_bytes);
+  SafetensorsFile(std::filesystem::path path, storage::MappedFile map);
   std::filesystem::path path_;
-  void* map_;  // nullptr for an empty file
-  size_t map_bytes_;
+  storage::MappedFile map_;
   SafetensorsIndex index_;
 };
 
