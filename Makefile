@@ -27,6 +27,7 @@ build: packages libtorch  ## the four programs in build/bin/
 .PHONY: packages libtorch
 packages:
 	@scripts/install_packages.sh build
+	@scripts/find_cargo.sh > /dev/null 2>&1 || scripts/install_packages.sh rust
 libtorch: packages
 	@scripts/fetch_libtorch.sh
 

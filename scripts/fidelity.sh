@@ -14,6 +14,8 @@ trap '"$bin/pixelrecctl" local down --dir "$work/cluster" > /dev/null 2>&1 || tr
 
 "$python" "$root/tests/fidelity/oracle_test.py" "$root/tests/golden/stories260k-movietweetings"
 
+"$python" "$root/tests/worker/tokenizer/cases/make_cases.py" --check "$root/tests/worker/tokenizer/cases"
+
 train_small_model() {
   head -2501 "$quickstart/movietweetings-100k/interactions.csv" > "$work/interactions.csv"
   cat > "$work/job.yaml" <<YAML

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages of scripts/packages.txt that this machine lacks; does nothing, quickly, when all are there.
-# Usage: scripts/install_packages.sh [GROUP...]     groups: build (default), test, fuzz
+# Usage: scripts/install_packages.sh [GROUP...]     groups: build (default), rust, test, fuzz
 # Needs root or sudo. Without either it lists what is missing, says how to get it, and exits 1.
 set -euo pipefail
 

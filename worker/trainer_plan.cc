@@ -6,6 +6,7 @@
 
 #include "common/process/parent.h"
 #include "worker/data/prepare.h"
+#include "worker/tokenizer/tokenizer.h"
 #include "worker/train/failure.h"
 #include "worker/train/trainer.h"
 #include "worker/trainer_link.h"
@@ -23,6 +24,7 @@ absl::Status Prepare(TrainerLink& link) {
   };
   auto report = data::Prepare(options);
   if (!report.ok()) {
+    if (tokenizer::BlamesModel(report.status())) return train::WithKind(report.status(), train::FailureKind::kBadModel);
     const bool full = absl::IsResourceExhausted(report.status());
     return train::WithKind(report.status(), full ? train::FailureKind::kDiskFull : train::FailureKind::kBadData);
   }

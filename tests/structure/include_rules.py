@@ -39,8 +39,8 @@ TABLE = {
     # One-shot commands on a trained model (docs/adr/0004).
     "worker/tools": ("common", "worker/train", "worker/data", "worker/tokenizer", "worker/model", "worker/eval", "worker/checkpoint", "worker/dist"),
     # trainer_main.cc and the trainer_*.cc files beside it, which convert the plan and report over the channel. The role PREPARE
-    # goes to worker/data directly.
-    "worker/trainer": (PROTO, "common", "worker/channel", "worker/train", "worker/tools", "worker/data"),
+    # goes to worker/data directly, and asks the tokenizer whose fault an error is.
+    "worker/trainer": (PROTO, "common", "worker/channel", "worker/train", "worker/tools", "worker/data", "worker/tokenizer"),
     "ctl": (PROTO, "common"),
 }
 TORCH_ROOMS = {"worker/model", "worker/dist", "worker/train", "worker/eval", "worker/checkpoint", "worker/tools", "worker/trainer"}

@@ -69,6 +69,11 @@ class SentencePieceTokenizer : public Tokenizer {
     return ids;
   }
 
+  std::string TokenText(int32_t id) const override {
+    const bool known = id >= 0 && id < vocab_size();
+    return known ? std::string(model_.pieces[static_cast<size_t>(id)].text) : "";
+  }
+
   int32_t vocab_size() const override { return static_cast<int32_t>(model_.pieces.size()); }
   const std::string& digest() const override { return digest_; }
 

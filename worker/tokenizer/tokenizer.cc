@@ -1,111 +1,108 @@
 #include "worker/tokenizer/tokenizer.h"
 
+#include <algorithm>
 #include <array>
+#include <optional>
 #include <system_error>
 
 #include "absl/status/status.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
-#include "common/storage/atomic_file.h"
-#include "nlohmann/json.hpp"
+#include "worker/tokenizer/bounded_file.h"
+#include "worker/tokenizer/hf_settings.h"
+#include "worker/tokenizer/hf_tokenizer.h"
 #include "worker/tokenizer/sentencepiece_tokenizer.h"
+#include "worker/tokenizer/tokenizer_config.h"
+#include "worker/tokenizer/vocabulary_bound.h"
 
 namespace pixelrec::tokenizer {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
+using TokenizerOr = absl::StatusOr<std::unique_ptr<Tokenizer>>;
 
-// Far above any real tokenizer; keeps a wrong file (weights, say) from being read whole.
-constexpr uintmax_t kMaxModelBytes = 256u << 20;
-constexpr uintmax_t kMaxConfigBytes = 64u << 20;
+constexpr char kBlamesModel[] = "pixelrec/blames-model";
 
-// Tokenizers that put BOS first and no EOS unless told otherwise. What another class does by default isn't known here.
-constexpr std::array<absl::string_view, 6> kBosByDefault = {"LlamaTokenizer",         "LlamaTokenizerFast", "CodeLlamaTokenizer",
-                                                            "CodeLlamaTokenizerFast", "GemmaTokenizer",     "GemmaTokenizerFast"};
+// SentencePiece tokenizers that put BOS first and no EOS unless told otherwise. What another class does isn't known here.
+constexpr std::array<absl::string_view, 3> kBosByDefault = {"LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer"};
+// Classes that read a vocab.txt as BERT does.
+constexpr std::array<absl::string_view, 5> kBertClasses = {"", "BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer",
+                                                           "MobileBertTokenizer"};
 
-absl::Status Invalid(const fs::path& file, absl::string_view what) {
-  return absl::InvalidArgumentError(absl::StrCat(file.string(), ": ", what));
+template <size_t N>
+bool IsOneOf(const std::array<absl::string_view, N>& names, absl::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-absl::StatusOr<std::string> ReadBounded(const fs::path& file, uintmax_t limit) {
-  std::error_code error;
-  const uintmax_t size = fs::file_size(file, error);
-  if (!error && size > limit) return Invalid(file, absl::StrCat("larger than ", limit >> 20, " MiB: not a tokenizer file"));
-  return storage::ReadFile(file);
+TokenizerOr Named(const fs::path& file, TokenizerOr tokenizer) {
+  if (!tokenizer.ok()) return InvalidFile(file, tokenizer.status().message());
+  return tokenizer;
 }
 
-absl::Status ReadFlag(const fs::path& file, const json& config, const char* key, bool& flag) {
-  const auto it = config.find(key);
-  if (it == config.end() || it->is_null()) return absl::OkStatus();
-  if (!it->is_boolean()) return Invalid(file, absl::StrCat(key, " must be true or false"));
-  flag = it->get<bool>();
-  return absl::OkStatus();
+TokenizerOr LoadHuggingFace(const fs::path& file, const TokenizerConfig& config) {
+  absl::StatusOr<std::string> json = ReadBoundedFile(file, kMaxModelBytes);
+  if (!json.ok()) return json.status();
+  return Named(file, MakeHfTokenizer(*json, HfSettings(config)));
 }
 
-// A token is a string, or an object with the string as "content".
-absl::Status ReadToken(const fs::path& file, const json& config, const char* key, std::string& token) {
-  auto it = config.find(key);
-  if (it == config.end() || it->is_null()) return absl::OkStatus();
-  const json* value = &*it;
-  if (value->is_object()) {
-    const auto content = value->find("content");
-    if (content == value->end()) return Invalid(file, absl::StrCat(key, " has no content"));
-    value = &*content;
+TokenizerOr LoadSentencePiece(const fs::path& file, const TokenizerConfig& config) {
+  absl::StatusOr<std::string> serialized = ReadBoundedFile(file, kMaxModelBytes);
+  if (!serialized.ok()) return serialized.status();
+  const bool known = config.tokenizer_class.empty() || IsOneOf(kBosByDefault, config.tokenizer_class);
+  if (!known && !config.add_bos) {
+    return InvalidFile(file.parent_path() / "tokenizer_config.json",
+                       absl::StrCat("tokenizer_class ", config.tokenizer_class,
+                                    ": its special tokens are not known here; set add_bos_token and add_eos_token"));
   }
-  if (!value->is_string()) return Invalid(file, absl::StrCat(key, " must be a string"));
-  token = value->get<std::string>();
-  return absl::OkStatus();
+  const SpecialTokens special{.add_bos = config.add_bos.value_or(true),
+                              .add_eos = config.add_eos.value_or(false),
+                              .bos = config.Named("bos_token", ""),
+                              .eos = config.Named("eos_token", ""),
+                              .required = config.present};
+  return Named(file, MakeSentencePieceTokenizer(*serialized, special));
 }
 
-absl::StatusOr<SpecialTokens> ReadSpecialTokens(const fs::path& file) {
-  SpecialTokens special;
-  if (!fs::exists(file)) {
-    special.required = false;
-    return special;
+TokenizerOr LoadBert(const fs::path& file, TokenizerConfig config) {
+  if (!IsOneOf(kBertClasses, config.tokenizer_class)) {
+    return InvalidFile(file, absl::StrCat("a vocab.txt is read as BERT's, but tokenizer_config.json says ",
+                                          config.tokenizer_class, "; put its tokenizer.json beside it"));
   }
-  absl::StatusOr<std::string> text = ReadBounded(file, kMaxConfigBytes);
-  if (!text.ok()) return text.status();
-  const json config = json::parse(*text, nullptr, /*allow_exceptions=*/false);
-  if (!config.is_object()) return Invalid(file, "not a JSON object");
-
-  std::string tokenizer_class;
-  if (absl::Status status = ReadToken(file, config, "tokenizer_class", tokenizer_class); !status.ok()) return status;
-  bool known = tokenizer_class.empty();
-  for (absl::string_view name : kBosByDefault) known |= tokenizer_class == name;
-  if (!known && !config.contains("add_bos_token")) {
-    return Invalid(file, absl::StrCat("tokenizer_class ", tokenizer_class,
-                                      ": its special tokens are not known here; set add_bos_token and add_eos_token"));
-  }
-  for (absl::Status status :
-       {ReadFlag(file, config, "add_bos_token", special.add_bos), ReadFlag(file, config, "add_eos_token", special.add_eos),
-        ReadToken(file, config, "bos_token", special.bos), ReadToken(file, config, "eos_token", special.eos)}) {
-    if (!status.ok()) return status;
-  }
-  return special;
+  absl::StatusOr<std::string> vocabulary = ReadBoundedFile(file, kMaxConfigBytes);
+  if (!vocabulary.ok()) return vocabulary.status();
+  absl::StatusOr<std::string> json = BertTokenizerJson(*vocabulary, config);
+  if (!json.ok()) return InvalidFile(file, json.status().message());
+  return Named(file, MakeHfTokenizer(*json, HfSettings(config)));
 }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const fs::path& model_dir) {
+TokenizerOr LoadFirst(const fs::path& model_dir) {
   std::error_code error;
   if (!fs::is_directory(model_dir, error)) {
     return absl::NotFoundError(absl::StrCat(model_dir.string(), ": no such model directory"));
   }
-  const fs::path model_file = model_dir / "tokenizer.model";
-  if (!fs::exists(model_file, error)) {
-    if (fs::exists(model_dir / "tokenizer.json", error)) {
-      return Invalid(model_dir / "tokenizer.json",
-                     "Hugging Face tokenizer files are not read yet; put the model's SentencePiece tokenizer.model beside it");
-    }
-    return absl::NotFoundError(absl::StrCat(model_dir.string(), ": no tokenizer in it (looked for tokenizer.model)"));
-  }
-  absl::StatusOr<std::string> serialized = ReadBounded(model_file, kMaxModelBytes);
-  if (!serialized.ok()) return serialized.status();
-  absl::StatusOr<SpecialTokens> special = ReadSpecialTokens(model_dir / "tokenizer_config.json");
-  if (!special.ok()) return special.status();
-  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = MakeSentencePieceTokenizer(*serialized, *special);
-  if (!tokenizer.ok()) return Invalid(model_file, tokenizer.status().message());
-  return tokenizer;
+  absl::StatusOr<TokenizerConfig> config = ReadTokenizerConfig(model_dir);
+  if (!config.ok()) return config.status();
+  if (const fs::path file = model_dir / "tokenizer.json"; fs::exists(file, error)) return LoadHuggingFace(file, *config);
+  if (const fs::path file = model_dir / "tokenizer.model"; fs::exists(file, error)) return LoadSentencePiece(file, *config);
+  if (const fs::path file = model_dir / "vocab.txt"; fs::exists(file, error)) return LoadBert(file, *config);
+  return absl::NotFoundError(
+      absl::StrCat(model_dir.string(), ": no tokenizer in it (looked for tokenizer.json, tokenizer.model, vocab.txt)"));
+}
+
+}  // namespace
+
+absl::Status BlameModel(absl::Status status) {
+  if (!status.ok()) status.SetPayload(kBlamesModel, absl::Cord());
+  return status;
+}
+
+bool BlamesModel(const absl::Status& status) { return status.GetPayload(kBlamesModel).has_value(); }
+
+TokenizerOr LoadTokenizer(const fs::path& model_dir) {
+  TokenizerOr tokenizer = LoadFirst(model_dir);
+  if (!tokenizer.ok()) return BlameModel(tokenizer.status());
+  absl::StatusOr<std::optional<int32_t>> vocab_size = ReadModelVocabSize(model_dir);
+  if (!vocab_size.ok()) return BlameModel(vocab_size.status());
+  return *vocab_size ? WithinVocabulary(*std::move(tokenizer), **vocab_size) : std::move(tokenizer);
 }
 
 }  // namespace pixelrec::tokenizer

@@ -98,13 +98,36 @@ TEST_F(ModelDirectory, NoDirectoryNoTokenizer) {
   fs::remove(path_ / "tokenizer.model");
   const absl::Status status = LoadTokenizer(path_).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("looked for tokenizer.model"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("looked for tokenizer.json, tokenizer.model, vocab.txt"));
 }
 
-TEST_F(ModelDirectory, OnlyAHuggingFaceTokenizerIsRefusedClearly) {
-  fs::remove(path_ / "tokenizer.model");
+// As transformers decides: its fast tokenizers read tokenizer.json.
+TEST_F(ModelDirectory, TokenizerJsonComesBeforeTokenizerModel) {
+  Write("tokenizer.json", R"({"model": {"type": "WordLevel", "vocab": {"the": 7}, "unk_token": "the"}})");
+  EXPECT_THAT(*(*LoadTokenizer(path_))->Encode("the"), ElementsAre(7));
   Write("tokenizer.json", "{}");
-  EXPECT_THAT(Error(), HasSubstr("tokenizer.json: Hugging Face tokenizer files are not read yet"));
+  EXPECT_THAT(Error(), HasSubstr("tokenizer.json: not a readable tokenizer.json"));
+}
+
+TEST_F(ModelDirectory, EveryErrorOfLoadingBlamesTheModel) {
+  EXPECT_TRUE(BlamesModel(LoadTokenizer(path_ / "nowhere").status()));
+  Write("tokenizer.model", "garbage");
+  EXPECT_TRUE(BlamesModel(LoadTokenizer(path_).status()));
+  EXPECT_FALSE(BlamesModel(absl::InvalidArgumentError("a CSV")));
+}
+
+TEST_F(ModelDirectory, IdsStayBelowTheModelsVocabSize) {
+  Write("config.json", R"({"vocab_size": 100})");
+  const auto tokenizer = LoadTokenizer(path_);
+  EXPECT_EQ((*tokenizer)->vocab_size(), 100);
+  EXPECT_THAT(*(*tokenizer)->Encode(""), ElementsAre(1));
+  const absl::Status status = (*tokenizer)->Encode("the").status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("but the model has only 100 embeddings (vocab_size of its config.json)"));
+  EXPECT_TRUE(BlamesModel(status));
+  Write("config.json", R"({"vocab_size": 512})");
+  EXPECT_TRUE((*LoadTokenizer(path_))->Encode("the").ok());
+  Write("config.json", R"({"vocab_size": -1})");
+  EXPECT_THAT(Error(), HasSubstr("config.json: vocab_size must be a whole number above 0"));
 }
 
 TEST_F(ModelDirectory, DamagedModelNamesTheFile) {
