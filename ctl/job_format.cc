@@ -73,15 +73,15 @@ Json TypeSchema(const Field& field) {
       return {{"type", "object"}, {"additionalProperties", {{"type", "string"}}}};
     case FieldType::kNumberMap:
       return {{"type", "object"}, {"additionalProperties", {{"type", "number"}}}};
-    case FieldType::kRecord:
-      return {{"type", "object"}};
     default:
       return {{"type", "string"}};
   }
 }
 
 void AddBounds(const Field& field, Json& schema) {
-  Json& bounded = schema.contains("items") ? schema["items"] : schema;
+  Json& bounded = schema.contains("items")                  ? schema["items"]
+                  : schema.contains("additionalProperties") ? schema["additionalProperties"]
+                                                            : schema;
   if (field.min) bounded[field.min_exclusive ? "exclusiveMinimum" : "minimum"] = *field.min;
   if (field.max) bounded["maximum"] = *field.max;
   if (!field.pattern.empty()) bounded["pattern"] = absl::StrCat("^(", field.pattern, ")$");

@@ -2,7 +2,9 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include <limits>
 #include <string>
+#include <vector>
 
 namespace pixelrec {
 namespace {
@@ -15,6 +17,31 @@ std::string SpecAsJson(const v1::JobSpec& spec) {
   return google::protobuf::util::MessageToJsonString(spec, &json, options).ok() ? json : "";
 }
 
+// int64 without an upper border: absent in the proto.
+constexpr int64_t kNoBorder = std::numeric_limits<int64_t>::max();
+
+std::vector<train::RankingRecord::At> FromProto(const google::protobuf::RepeatedPtrField<v1::MetricAtK>& metrics) {
+  std::vector<train::RankingRecord::At> to;
+  for (const v1::MetricAtK& at : metrics) to.push_back({.k = at.k(), .recall = at.recall(), .ndcg = at.ndcg()});
+  return to;
+}
+
+train::RankingRecord FromProto(const v1::RankingMetrics& metrics) {
+  train::RankingRecord record{.at = FromProto(metrics.at()),
+                              .users = metrics.users(),
+                              .masked_targets = metrics.masked_targets(),
+                              .tied_targets = metrics.tied_targets(),
+                              .groups = {}};
+  for (const v1::MetricGroup& group : metrics.groups()) {
+    record.groups.push_back({.by = group.by(),
+                             .at_least = group.at_least(),
+                             .at_most = group.has_at_most() ? group.at_most() : kNoBorder,
+                             .users = group.users(),
+                             .at = FromProto(group.at())});
+  }
+  return record;
+}
+
 train::EpochRecord FromProto(const v1::EpochResult& epoch) {
   train::EpochRecord record{.epoch = epoch.epoch(),
                             .step = epoch.step(),
@@ -22,26 +49,33 @@ train::EpochRecord FromProto(const v1::EpochResult& epoch) {
                             .validation_loss = epoch.validation_loss(),
                             .best = epoch.best(),
                             .seconds = epoch.seconds(),
-                            .validation = {},
-                            .users = epoch.validation().users(),
-                            .masked_targets = epoch.validation().masked_targets(),
-                            .tied_targets = epoch.validation().tied_targets()};
-  for (const auto& at : epoch.validation().at())
-    record.validation.push_back({.k = at.k(), .recall = at.recall(), .ndcg = at.ndcg()});
+                            .validation = FromProto(epoch.validation())};
   return record;
 }
 
-v1::RankingMetrics RankingOf(const train::EpochRecord& record) {
-  v1::RankingMetrics metrics;
-  for (const auto& at : record.validation) {
-    auto* to = metrics.add_at();
-    to->set_k(at.k);
-    to->set_recall(at.recall);
-    to->set_ndcg(at.ndcg);
+void AddMetrics(const std::vector<train::RankingRecord::At>& from, google::protobuf::RepeatedPtrField<v1::MetricAtK>* to) {
+  for (const auto& at : from) {
+    v1::MetricAtK* metric = to->Add();
+    metric->set_k(at.k);
+    metric->set_recall(at.recall);
+    metric->set_ndcg(at.ndcg);
   }
+}
+
+v1::RankingMetrics ToProto(const train::RankingRecord& record) {
+  v1::RankingMetrics metrics;
+  AddMetrics(record.at, metrics.mutable_at());
   metrics.set_users(record.users);
   metrics.set_masked_targets(record.masked_targets);
   metrics.set_tied_targets(record.tied_targets);
+  for (const train::RankingRecord::Group& group : record.groups) {
+    v1::MetricGroup* to = metrics.add_groups();
+    to->set_by(group.by);
+    to->set_at_least(group.at_least);
+    if (group.at_most != kNoBorder) to->set_at_most(group.at_most);
+    to->set_users(group.users);
+    AddMetrics(group.at, to->mutable_at());
+  }
   return metrics;
 }
 
@@ -72,6 +106,8 @@ v1::FailureCause CauseOf(train::FailureKind kind) {
       return v1::FAILURE_CAUSE_OUT_OF_MEMORY;
     case train::FailureKind::kNonfiniteLoss:
       return v1::FAILURE_CAUSE_NONFINITE_LOSS;
+    case train::FailureKind::kLossCollapse:
+      return v1::FAILURE_CAUSE_LOSS_COLLAPSE;
     case train::FailureKind::kOutputUnwritable:
       return v1::FAILURE_CAUSE_OUTPUT_UNWRITABLE;
     case train::FailureKind::kDiskFull:
@@ -121,10 +157,15 @@ train::TrainJob ToTrainJob(const v1::TrainerCommand& command) {
       .dataloader_num_workers = t.dataloader_num_workers(),
       .logging_steps = t.logging_steps(),
       .max_nonfinite_steps = t.max_nonfinite_steps(),
+      .max_collapsed_steps = t.max_collapsed_steps(),
+      .freeze = {spec.model().freeze().begin(), spec.model().freeze().end()},
+      .lr_mult_prefix = {t.lr_mult_prefix().begin(), t.lr_mult_prefix().end()},
+      .early_stopping = {.metric = t.early_stopping().metric(), .patience = t.early_stopping().patience()},
       .evaluate_every_epochs = spec.evaluation().every_epochs(),
       .ks = {spec.evaluation().k().begin(), spec.evaluation().k().end()},
       .checkpoint_every_steps = spec.checkpoint().every_steps(),
       .checkpoint_every_seconds = spec.checkpoint().every_seconds(),
+      .evaluate_only = spec.kind() == "Evaluate",
       .resume_from = plan.has_resume_from() ? plan.resume_from().path() : "",
       .finished_epochs = {},
   };
@@ -194,7 +235,7 @@ v1::EpochResult ToProto(const train::EpochRecord& e) {
   to.set_validation_loss(e.validation_loss);
   to.set_best(e.best);
   to.set_seconds(e.seconds);
-  if (!e.validation.empty()) *to.mutable_validation() = RankingOf(e);
+  if (!e.validation.at.empty()) *to.mutable_validation() = ToProto(e.validation);
   return to;
 }
 
@@ -215,8 +256,11 @@ v1::Artifact ToProto(const train::ArtifactRecord& a) {
 v1::JobResult ToProto(const train::ResultRecord& r) {
   v1::JobResult to;
   for (const auto& epoch : r.epochs) *to.add_epochs() = ToProto(epoch);
-  *to.mutable_test() = RankingOf(r.test);
-  *to.mutable_popularity() = RankingOf(r.popularity);
+  *to.mutable_test() = ToProto(r.test);
+  *to.mutable_popularity() = ToProto(r.popularity);
+  *to.mutable_last_item() = ToProto(r.last_item);
+  if (!r.validation.at.empty()) *to.mutable_validation() = ToProto(r.validation);
+  if (r.validation_loss) to.set_validation_loss(*r.validation_loss);
   to.set_train_seconds(r.train_seconds);
   to.set_evaluation_seconds(r.evaluation_seconds);
   to.set_samples(r.samples);

@@ -138,8 +138,6 @@ std::string TypeName(FieldType type) {
       return "a map of strings";
     case FieldType::kNumberMap:
       return "a map of numbers";
-    case FieldType::kRecord:
-      return "a map";
   }
   return "a value";
 }

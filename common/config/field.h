@@ -28,7 +28,6 @@ enum class FieldType {
   kIntegerList,
   kStringMap,
   kNumberMap,
-  kRecord,  // a map described by nothing yet: only null is possible
 };
 
 struct Field {

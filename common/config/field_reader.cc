@@ -121,8 +121,6 @@ class Reader {
         return ReadEntries(field, node, FieldType::kString);
       case FieldType::kNumberMap:
         return ReadEntries(field, node, FieldType::kNumber);
-      case FieldType::kRecord:
-        return json::object({{"set", true}});
       default:
         return ReadOne(field, node, field.type);
     }

@@ -76,7 +76,7 @@ void AddModel(std::vector<Field>& table) {
                       .OnlyNow({nullptr}, "starting from another checkpoint is not built yet; leave it out"));
   table.push_back(MakeField(kStringList, "spec.model.freeze", json::array(), "Parts that are not trained: item_llm, user_llm.")
                       .CommaSeparated()
-                      .OnlyNow({json::array()}, "freezing is not built yet; leave it out"));
+                      .Matching("item_llm|user_llm", "must be item_llm or user_llm"));
 }
 
 void AddTrain(std::vector<Field>& table) {
@@ -107,12 +107,18 @@ void AddTrain(std::vector<Field>& table) {
   table.push_back(Int("spec.train.logging_steps", 10, "Steps between two progress records.").AtLeast(1));
   table.push_back(
       MakeField(kNumberMap, "spec.train.lr_mult_prefix", json::object(), "Learning-rate factor by parameter-name prefix.")
-          .OnlyNow({json::object()}, "per-prefix learning rates are not built yet; leave it out"));
+          .AtLeast(0));
   table.push_back(Int("spec.train.max_nonfinite_steps", 5, "Non-finite steps in a row after which the job fails.").AtLeast(1));
-  table.push_back(
-      MakeField(kRecord, "spec.train.early_stopping", nullptr, "Stop when the metric no longer improves: {metric, patience}.")
-          .Nullable()
-          .OnlyNow({nullptr}, "early stopping is not built yet; leave it out"));
+  table.push_back(Int("spec.train.max_collapsed_steps", 50,
+                      "Steps in a row without a negative left (all embeddings alike) after which the job fails; 0: only warn.")
+                      .AtLeast(0));
+  table.push_back(String("spec.train.early_stopping.metric", "validation_loss",
+                         "What early stopping looks at: validation_loss, or recall@K or ndcg@K for a K of evaluation.k.")
+                      .Matching("validation_loss|(recall|ndcg)@[1-9][0-9]*", "must be validation_loss, recall@K or ndcg@K"));
+  table.push_back(Int("spec.train.early_stopping.patience", nullptr,
+                      "Evaluated epochs in a row without a better value after which training ends; null: never early.")
+                      .Nullable()
+                      .AtLeast(1));
   table.push_back(Bool("spec.train.profile", false, "Write a profile of the training steps.")
                       .OnlyNow({false}, "profiling is not built yet; leave it out"));
 }

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/config/field.h"
 #include "common/config/job_fields.h"
 #include "common/config/job_spec.h"
@@ -95,6 +96,26 @@ std::optional<SpecProblem> FindListProblem(const v1::JobSpec& spec) {
   return std::nullopt;
 }
 
+std::optional<SpecProblem> FindEvaluateProblem(const v1::JobSpec& spec) {
+  if (spec.kind() != "Evaluate" || !spec.model().init_from().empty()) return std::nullopt;
+  return Problem("spec.model.init_from",
+                 "is required for kind: Evaluate: the checkpoint or best_model/ whose weights are evaluated");
+}
+
+// A metric that no epoch reports would never stop anything.
+std::optional<SpecProblem> FindEarlyStoppingProblem(const v1::JobSpec& spec) {
+  const v1::EarlyStopping& stopping = spec.train().early_stopping();
+  const size_t at = stopping.metric().find('@');
+  if (!stopping.has_patience() || at == std::string::npos) return std::nullopt;
+  const std::string k = stopping.metric().substr(at + 1);
+  for (const int32_t cut_off : spec.evaluation().k()) {
+    if (absl::StrCat(cut_off) == k) return std::nullopt;
+  }
+  return Problem("spec.train.early_stopping.metric",
+                 absl::StrCat("names a cut-off that evaluation.k doesn't have (got \"", stopping.metric(), "\", evaluation.k is ",
+                              absl::StrJoin(spec.evaluation().k(), ", "), ")"));
+}
+
 }  // namespace
 
 std::optional<SpecProblem> FindProblem(const v1::JobSpec& spec) {
@@ -103,6 +124,8 @@ std::optional<SpecProblem> FindProblem(const v1::JobSpec& spec) {
   }
   if (auto problem = FindDistributedProblem(spec.distributed())) return problem;
   if (auto problem = FindBatchProblem(spec)) return problem;
+  if (auto problem = FindEvaluateProblem(spec)) return problem;
+  if (auto problem = FindEarlyStoppingProblem(spec)) return problem;
   return FindListProblem(spec);
 }
 

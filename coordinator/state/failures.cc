@@ -21,6 +21,7 @@ FailureClass ClassOf(FailureCause cause) {
     case v1::FAILURE_CAUSE_OUT_OF_MEMORY:
     case v1::FAILURE_CAUSE_NONFINITE_LOSS:
     case v1::FAILURE_CAUSE_OUTPUT_UNWRITABLE:
+    case v1::FAILURE_CAUSE_LOSS_COLLAPSE:
       return FailureClass::kUser;
     default:
       return FailureClass::kInfrastructure;

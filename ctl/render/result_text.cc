@@ -1,10 +1,13 @@
 #include "ctl/render/result_text.h"
 
 #include <algorithm>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "ctl/client/job_state.h"
 #include "ctl/render/event_text.h"
 #include "ctl/render/quantity.h"
@@ -66,30 +69,67 @@ std::string EpochTable(const google::protobuf::RepeatedPtrField<v1::EpochResult>
   return table.Text("  ");
 }
 
-std::string MetricTable(const v1::RankingMetrics& model, const v1::RankingMetrics& popularity) {
-  Table table({{"k", Align::kRight},
-               {"Recall@k", Align::kRight},
-               {"popularity", Align::kRight},
-               {"NDCG@k", Align::kRight},
-               {"popularity", Align::kRight}});
+std::string MetricTable(const v1::JobResult& result, const v1::RankingMetrics& model) {
+  // The baselines are those of the test split.
+  std::vector<const v1::RankingMetrics*> rankings = {&model};
+  if (&model == &result.test()) rankings.insert(rankings.end(), {&result.popularity(), &result.last_item()});
+  std::vector<Table::Column> columns = {{"k", Align::kRight}};
+  for (const char* metric : {"Recall@k", "NDCG@k"}) {
+    columns.push_back({metric, Align::kRight});
+    for (size_t i = 1; i < rankings.size(); ++i) columns.push_back({i == 1 ? "popularity" : "last item", Align::kRight});
+  }
+  Table table(std::move(columns));
   for (const v1::MetricAtK& at : model.at()) {
-    const v1::MetricAtK* const baseline = FindK(popularity, at.k());
-    table.Add({absl::StrCat(at.k()), Fixed(at.recall(), 4), baseline ? Fixed(baseline->recall(), 4) : "-", Fixed(at.ndcg(), 4),
-               baseline ? Fixed(baseline->ndcg(), 4) : "-"});
+    std::vector<std::string> cells = {absl::StrCat(at.k())};
+    for (const auto value : {&v1::MetricAtK::recall, &v1::MetricAtK::ndcg}) {
+      for (const v1::RankingMetrics* ranking : rankings) {
+        const v1::MetricAtK* const found = FindK(*ranking, at.k());
+        cells.push_back(found ? Fixed((found->*value)(), 4) : "-");
+      }
+    }
+    table.Add(std::move(cells));
   }
   return table.Text("  ");
 }
 
+std::string GroupTable(const v1::RankingMetrics& model) {
+  // One cut-off is enough to compare groups by: 10, or the first there is.
+  const v1::MetricAtK* const ten = FindK(model, 10);
+  const int k = ten ? 10 : model.at_size() > 0 ? model.at(0).k() : 0;
+  Table table({{"by"},
+               {"", Align::kRight},
+               {"users", Align::kRight},
+               {absl::StrCat("Recall@", k), Align::kRight},
+               {absl::StrCat("NDCG@", k), Align::kRight}});
+  std::string before;
+  for (const v1::MetricGroup& group : model.groups()) {
+    const std::string border = !group.has_at_most()                  ? absl::StrCat(group.at_least(), "+")
+                               : group.at_most() == group.at_least() ? absl::StrCat(group.at_least())
+                                                                     : absl::StrCat(group.at_least(), "-", group.at_most());
+    const auto at = std::find_if(group.at().begin(), group.at().end(), [&](const v1::MetricAtK& m) { return m.k() == k; });
+    if (at == group.at().end()) continue;
+    const std::string by = absl::StrReplaceAll(OneLine(group.by()), {{"_", " "}});
+    table.Add({by == before ? "" : by, border, GroupDigits(group.users()), Fixed(at->recall(), 4), Fixed(at->ndcg(), 4)});
+    before = by;
+  }
+  return model.groups().empty() ? "" : table.Text("  ");
+}
+
 std::string ResultText(const v1::Job& job) {
   const v1::JobResult& result = job.result();
-  std::string text = EpochTable(result.epochs());
-  if (!result.test().at().empty()) {
-    absl::StrAppend(&text, "\n  Test, ", GroupDigits(result.test().users()), " users, the whole catalogue ranked:\n",
-                    MetricTable(result.test(), result.popularity()), ExceptionsText(result.test()));
+  std::string text = result.epochs().empty() ? "" : absl::StrCat(EpochTable(result.epochs()), "\n");
+  if (result.has_validation_loss()) absl::StrAppend(&text, "  Validation loss ", Fixed(result.validation_loss(), 4), "\n");
+  for (const auto& [name, ranking] : {std::pair("Validation", &result.validation()), std::pair("Test", &result.test())}) {
+    if (ranking->at().empty()) continue;
+    absl::StrAppend(&text, "  ", name, ", ", GroupDigits(ranking->users()), " users, the whole catalogue ranked:\n",
+                    MetricTable(result, *ranking), ExceptionsText(*ranking), "\n");
+    if (const std::string groups = GroupTable(*ranking); !groups.empty()) absl::StrAppend(&text, groups, "\n");
   }
-  absl::StrAppend(&text, "\n  trained on   ", GroupDigits(result.samples()), " samples, ", GroupDigits(result.tokens()),
-                  " tokens in ", SecondsText(result.train_seconds()), "; evaluated in ", SecondsText(result.evaluation_seconds()),
-                  "\n");
+  const std::string trained = result.samples() > 0 ? absl::StrCat("  trained on   ", GroupDigits(result.samples()), " samples, ",
+                                                                  GroupDigits(result.tokens()), " tokens in ",
+                                                                  SecondsText(result.train_seconds()), "; evaluated in ")
+                                                   : "  evaluated in ";
+  absl::StrAppend(&text, trained, SecondsText(result.evaluation_seconds()), "\n");
   if (!result.sample_digest().empty()) absl::StrAppend(&text, "  sample digest ", OneLine(result.sample_digest()), "\n");
   return text + OutputLines(job);
 }

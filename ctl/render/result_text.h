@@ -11,8 +11,10 @@ namespace pixelrec::ctl {
 // Epoch, training loss, validation loss, time; the best epoch marked. Indented by two.
 std::string EpochTable(const google::protobuf::RepeatedPtrField<v1::EpochResult>& epochs);
 
-// Recall@k and NDCG@k of the model and of the baseline, one line per k. Indented by two.
-std::string MetricTable(const v1::RankingMetrics& model, const v1::RankingMetrics& popularity);
+// Recall@k and NDCG@k of one split, one line per k, indented by two; those of the test split beside the baselines.
+std::string MetricTable(const v1::JobResult& result, const v1::RankingMetrics& model);
+// Recall and NDCG by how often the target was seen in training, and by the length of the history.
+std::string GroupTable(const v1::RankingMetrics& model);
 
 // Of a job that has a result.
 std::string ResultText(const v1::Job& job);

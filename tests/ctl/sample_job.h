@@ -68,11 +68,35 @@ inline v1::Job FinishedJob() {
       at { k: 5 recall: 0.08912 ndcg: 0.05123 }
       at { k: 10 recall: 0.14301 ndcg: 0.07012 }
       at { k: 200 recall: 0.53512 ndcg: 0.14201 }
+      groups {
+        by: "target_train_count"
+        at_least: 0
+        at_most: 0
+        users: 92
+        at { k: 10 recall: 0.0102 ndcg: 0.00512 }
+      }
+      groups {
+        by: "target_train_count"
+        at_least: 1
+        users: 4600
+        at { k: 10 recall: 0.1457 ndcg: 0.07142 }
+      }
+      groups {
+        by: "history_length"
+        at_least: 1
+        at_most: 5
+        users: 4692
+        at { k: 10 recall: 0.14301 ndcg: 0.07012 }
+      }
     }
     popularity {
       users: 4692
       at { k: 5 recall: 0.0801 ndcg: 0.05001 }
       at { k: 10 recall: 0.1315 ndcg: 0.0663 }
+    }
+    last_item {
+      users: 4692
+      at { k: 5 recall: 0.0402 ndcg: 0.0307 }
     }
     artifacts { kind: ARTIFACT_KIND_EPOCH_CHECKPOINT path: "/out/checkpoint-epoch-1" epoch: 1 step: 234 bytes: 3145728 }
     artifacts { kind: ARTIFACT_KIND_EPOCH_CHECKPOINT path: "/out/checkpoint-epoch-2" epoch: 2 step: 468 bytes: 3145728 }

@@ -128,7 +128,7 @@ class GoldenTest : public testing::Test {
   }
 
   at::Tensor Loss(const data::RankBatch& batch) const {
-    return train::MicroStepLoss(*dataset_, *hllm_, dist::ProcessGroup::Alone(), batch);
+    return train::ForwardMicroStep(*dataset_, *hllm_, dist::ProcessGroup::Alone(), batch).loss;
   }
 
   static void ExpectClose(const at::Tensor& got, const at::Tensor& expected, const char* what) {
@@ -216,7 +216,7 @@ TEST_F(GoldenTest, LossAndGradients) {
 TEST_F(GoldenTest, CurveOfAdamWSteps) {
   const json& training = (*golden_)["training"];
   const data::RankBatch batch = Batch();
-  train::AdamW optimizer(*parameters_, {.weight_decay = 0.01});
+  train::AdamW optimizer(*parameters_, *train::GroupParameters(*parameters_, {}, {}), {.weight_decay = 0.01});
   for (const json& point : training["curve"]) {
     parameters_->ZeroGradients();
     const at::Tensor loss = Loss(batch);

@@ -9,12 +9,13 @@
 namespace pixelrec::dist {
 namespace {
 
-constexpr int64_t kAlignment = 64;  // elements: 256 bytes of fp32
-
 int64_t Count(const std::vector<int64_t>& shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
 }
-int64_t RoundUp(int64_t n) { return (n + kAlignment - 1) / kAlignment * kAlignment; }
+int64_t RoundUp(int64_t n) {
+  constexpr int64_t kStep = FlatParameters::kAlignment;
+  return (n + kStep - 1) / kStep * kStep;
+}
 
 }  // namespace
 
@@ -63,5 +64,11 @@ at::Tensor FlatParameters::weight(const std::string& name) const { return view(w
 at::Tensor FlatParameters::gradient(const std::string& name) const { return view(gradients_, name); }
 
 void FlatParameters::ZeroGradients() { gradients_.zero_(); }
+
+void FlatParameters::Freeze(const std::string& prefix) {
+  for (auto& [name, leaf] : leaves_) {
+    if (name.starts_with(prefix)) leaf.set_requires_grad(false);
+  }
+}
 
 }  // namespace pixelrec::dist

@@ -40,6 +40,8 @@ struct Range {
 
 class FlatParameters {
  public:
+  static constexpr int64_t kAlignment = 64;  // elements: 256 bytes of fp32
+
   // Weights and gradients start at zero. Leaves start at 64-element borders; the gaps stay zero.
   FlatParameters(const std::vector<Unit>& units, const at::TensorOptions& options);
 
@@ -57,6 +59,8 @@ class FlatParameters {
   // Elements of named tensors, without the gaps.
   int64_t parameter_count() const { return parameter_count_; }
   void ZeroGradients();
+  // Leaves whose names begin with `prefix` no longer ask for a gradient; theirs stays zero.
+  void Freeze(const std::string& prefix);
 
  private:
   std::map<std::string, Range> ranges_;

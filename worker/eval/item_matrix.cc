@@ -4,7 +4,6 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/zeros.h>
 
-#include <algorithm>
 #include <numeric>
 #include <vector>
 
@@ -13,6 +12,22 @@ namespace {
 
 // Tokens in one call of the item LLM: enough for large matrix products, few enough that a layer's activations stay in cache.
 constexpr int64_t kTokensPerCall = 2048;
+
+// First item of every call, and one past the last item. The borders know nothing of ranks: a matrix product may round otherwise
+// for another number of rows, and the embeddings must be the same at any world size, to the bit.
+std::vector<uint32_t> CallBorders(const data::Dataset& dataset) {
+  std::vector<uint32_t> starts = {1};
+  int64_t tokens = 0;
+  for (uint32_t item = 1; item <= dataset.num_items(); ++item) {
+    tokens += static_cast<int64_t>(dataset.tokens(item).size()) + 1;
+    if (tokens < kTokensPerCall && item != dataset.num_items()) continue;
+    starts.push_back(item + 1);
+    tokens = 0;
+  }
+  return starts;
+}
+
+size_t ShareStart(int64_t calls, int64_t rank, int64_t world_size) { return static_cast<size_t>(calls * rank / world_size); }
 
 }  // namespace
 
@@ -25,19 +40,18 @@ model::PackedItems PackItems(const data::Dataset& dataset, std::span<const uint3
 at::Tensor EncodeAllItems(const data::Dataset& dataset, const model::Hllm& hllm, const dist::ProcessGroup& group,
                           const std::function<void(double)>& progress) {
   const at::NoGradGuard no_graph;
-  const int64_t items = dataset.num_items(), world = group.world_size(), rank = group.rank();
+  const std::vector<uint32_t> starts = CallBorders(dataset);
+  const auto calls = static_cast<int64_t>(starts.size()) - 1, world = int64_t{group.world_size()};
   std::vector<int64_t> rows_by_rank;
-  for (int64_t r = 0; r < world; ++r) rows_by_rank.push_back(items * (r + 1) / world - items * r / world);
-  const int64_t first = 1 + items * rank / world, last = 1 + items * (rank + 1) / world;
+  for (int64_t r = 0; r < world; ++r)
+    rows_by_rank.push_back(starts[ShareStart(calls, r + 1, world)] - starts[ShareStart(calls, r, world)]);
+  const size_t first = ShareStart(calls, group.rank(), world), last = ShareStart(calls, group.rank() + 1, world);
   std::vector<at::Tensor> parts;
-  for (int64_t item = first; item < last;) {
-    model::PackedItems packed;
-    const int64_t call_start = item;
-    while (item < last && (item == call_start || packed.segments.tokens() < kTokensPerCall)) {
-      packed.Append(dataset.tokens(static_cast<uint32_t>(item++)));
-    }
-    parts.push_back(hllm.EncodeItems(packed).to(at::kFloat));
-    if (progress) progress(static_cast<double>(item - first) / static_cast<double>(last - first));
+  for (size_t call = first; call < last; ++call) {
+    std::vector<uint32_t> items(starts[call + 1] - starts[call]);
+    std::iota(items.begin(), items.end(), starts[call]);
+    parts.push_back(hllm.EncodeItems(PackItems(dataset, items)).to(at::kFloat));
+    if (progress) progress(static_cast<double>(call + 1 - first) / static_cast<double>(last - first));
   }
   const at::TensorOptions fp32 = hllm.weights().item_emb_tokens.options().dtype(at::kFloat).requires_grad(false);
   const int64_t hidden = hllm.options().item_llm.hidden_size;

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 #include <span>
 
 namespace pixelrec::eval {
@@ -68,23 +67,22 @@ size_t HistoryLength(size_t events, Split split) {
   return split == Split::kValidation ? events - 2 : events - 1;
 }
 
+TargetRanks NobodyRanked(const data::Dataset& dataset) {
+  return {.ranks = std::vector<int64_t>(dataset.num_users(), kNotRanked), .ties = std::vector<int64_t>(dataset.num_users(), 0)};
+}
+
 TargetRanks RankTargets(const data::Dataset& dataset, const model::Hllm& hllm, const at::Tensor& items_IH,
                         const dist::ProcessGroup& group, Split split) {
   const at::NoGradGuard no_graph;
   const int64_t items = dataset.num_items();
   const at::Tensor item_vectors_HI = ItemVectors(items_IH).t().contiguous();
-  std::vector<uint32_t> mine;
-  for (uint32_t user = 0; user < dataset.num_users(); ++user) {
-    if (HistoryLength(dataset.history(user).size(), split) > 0 &&
-        static_cast<int>(user % static_cast<uint32_t>(group.world_size())) == group.rank()) {
-      mine.push_back(user);
-    }
-  }
-  TargetRanks result{.ranks = std::vector<int64_t>(dataset.num_users(), kNotRanked),
-                     .ties = std::vector<int64_t>(dataset.num_users(), 0)};
+  TargetRanks result = NobodyRanked(dataset);
+  const std::span<const uint32_t> all = dataset.eval_users();
+  // Batches know nothing of ranks, like the calls of EncodeAllItems: every score is the same at any world size, to the bit.
   const auto batch = static_cast<size_t>(std::clamp<int64_t>(kScoresPerBatch / (items + 1), 1, 256));
-  for (size_t start = 0; start < mine.size(); start += batch) {
-    const std::span<const uint32_t> users(mine.data() + start, std::min(batch, mine.size() - start));
+  const auto stride = batch * static_cast<size_t>(group.world_size());
+  for (size_t start = batch * static_cast<size_t>(group.rank()); start < all.size(); start += stride) {
+    const std::span<const uint32_t> users = all.subspan(start, std::min(batch, all.size() - start));
     std::vector<std::span<const uint32_t>> histories;
     for (const uint32_t user : users) {
       const auto events = dataset.history(user);
@@ -104,30 +102,6 @@ TargetRanks RankTargets(const data::Dataset& dataset, const model::Hllm& hllm, c
   // Every user was ranked by one rank and is 0 elsewhere: the sum is the union, exact at any world size.
   for (std::vector<int64_t>* values : {&result.ranks, &result.ties}) {
     group.AllReduceSum(at::from_blob(values->data(), {static_cast<int64_t>(values->size())}, at::kLong));
-  }
-  return result;
-}
-
-TargetRanks RankTargetsByPopularity(const data::Dataset& dataset, Split split) {
-  const auto counts = dataset.train_counts();
-  std::vector<uint32_t> order(dataset.num_items());
-  std::iota(order.begin(), order.end(), 1U);
-  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return counts[a] > counts[b]; });
-  std::vector<int64_t> place(counts.size());
-  for (size_t i = 0; i < order.size(); ++i) place[order[i]] = static_cast<int64_t>(i) + 1;
-  TargetRanks result{.ranks = std::vector<int64_t>(dataset.num_users(), kNotRanked),
-                     .ties = std::vector<int64_t>(dataset.num_users(), 0)};
-  for (uint32_t user = 0; user < dataset.num_users(); ++user) {
-    const auto events = dataset.history(user);
-    const size_t length = HistoryLength(events.size(), split);
-    if (length == 0) continue;
-    std::vector<uint32_t> history(events.begin(), events.begin() + static_cast<std::ptrdiff_t>(length));
-    std::sort(history.begin(), history.end());
-    history.erase(std::unique(history.begin(), history.end()), history.end());
-    const uint32_t target = events[length];
-    const bool masked = std::binary_search(history.begin(), history.end(), target);
-    const auto ahead = std::count_if(history.begin(), history.end(), [&](uint32_t item) { return place[item] < place[target]; });
-    result.ranks[user] = masked ? kMaskedTarget : place[target] - ahead;
   }
   return result;
 }

@@ -27,12 +27,12 @@ struct TargetRanks {
   std::vector<int64_t> ties;   // other unmasked items with exactly the target's score
 };
 
-// items_IH: EncodeAllItems. Scores are fp32 cosines; every rank gets the whole result, whatever the world size.
+TargetRanks NobodyRanked(const data::Dataset& dataset);
+
+// items_IH: EncodeAllItems. Scores are fp32 cosines, held for one batch of users at a time; every rank gets the whole result,
+// which is the same at any world size.
 TargetRanks RankTargets(const data::Dataset& dataset, const model::Hllm& hllm, const at::Tensor& items_IH,
                         const dist::ProcessGroup& group, Split split);
-
-// Ranking by number of occurrences in the train parts; of equally frequent items the lower id comes first.
-TargetRanks RankTargetsByPopularity(const data::Dataset& dataset, Split split);
 
 struct ScoredItem {
   uint32_t item;

@@ -1,9 +1,12 @@
 #include "worker/model/hllm.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/log_softmax.h>
+#include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
@@ -58,6 +61,15 @@ NceLoss ComputeNceLoss(const at::Tensor& user_RH, const at::Tensor& target_RH, c
   const at::Tensor negative = o.mm(n.t()).masked_fill(same_as_target, std::numeric_limits<float>::lowest());
   const at::Tensor logits = at::cat({positive, negative}, 1) * logit_scale.exp();
   return {.sum = -at::log_softmax(logits, 1).select(1, 0).sum(), .logits = logits};
+}
+
+at::Tensor NceStatistics(const at::Tensor& logits) {
+  const at::NoGradGuard no_graph;
+  const at::Tensor rank = (logits > logits.narrow(1, 0, 1)).sum(1);  // logits before the positive
+  const at::Tensor kept = (logits > std::numeric_limits<float>::lowest() / 100).sum();
+  std::vector<at::Tensor> sums = {at::scalar_tensor(logits.size(0), at::kDouble).to(logits.device()), kept.to(at::kDouble)};
+  for (const int k : kNceTopK) sums.push_back((rank < k).sum().to(at::kDouble));
+  return at::stack(sums);
 }
 
 }  // namespace pixelrec::model

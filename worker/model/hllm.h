@@ -6,6 +6,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -70,5 +71,12 @@ struct NceLoss {
 // not normalised. The gradient flows into all three and into logit_scale (rule N7).
 NceLoss ComputeNceLoss(const at::Tensor& user_RH, const at::Tensor& target_RH, const at::Tensor& negatives_KH,
                        const at::Tensor& logit_scale, double threshold = kNceThreshold);
+
+// What the reference logs of the logits (rule N6), as sums over rows, so that sums over ranks and micro-steps stay means of rows.
+inline constexpr std::array<int, 5> kNceTopK = {1, 5, 10, 50, 100};
+inline constexpr int64_t kNceStatistics = 2 + static_cast<int64_t>(kNceTopK.size());
+// -> [2 + 5] fp64: rows; logits that the filter left in, the positive among them; rows whose positive is among the k highest, for
+// every k of kNceTopK. A logit that equals the positive's doesn't come before it.
+at::Tensor NceStatistics(const at::Tensor& logits);
 
 }  // namespace pixelrec::model

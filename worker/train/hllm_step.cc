@@ -33,8 +33,8 @@ at::Tensor EncodeDistinctItems(const data::Dataset& dataset, const model::Hllm& 
 
 }  // namespace
 
-at::Tensor MicroStepLoss(const data::Dataset& dataset, const model::Hllm& hllm, const dist::ProcessGroup& group,
-                         const data::RankBatch& batch) {
+MicroStep ForwardMicroStep(const data::Dataset& dataset, const model::Hllm& hllm, const dist::ProcessGroup& group,
+                           const data::RankBatch& batch) {
   const at::Tensor items_IH = EncodeDistinctItems(dataset, hllm, batch.items);
   const auto gather = [&](const std::vector<int64_t>& rows) {
     return items_IH.index_select(0, at::tensor(rows, at::kLong).to(items_IH.device()));
@@ -53,7 +53,8 @@ at::Tensor MicroStepLoss(const data::Dataset& dataset, const model::Hllm& hllm, 
   const at::Tensor negatives_KH = dist::GatherRowsWithGradient(group, gather(batch.negatives), batch.negatives_by_rank);
   const at::Tensor users_RH = hllm.EncodeUsers(gather(inputs), histories, model::Rows::kAll);
   const model::NceLoss loss = model::ComputeNceLoss(users_RH, gather(targets), negatives_KH, hllm.weights().logit_scale);
-  return loss.sum / static_cast<double>(std::max<int64_t>(1, batch.global_valid_rows));
+  return {.loss = loss.sum / static_cast<double>(std::max<int64_t>(1, batch.global_valid_rows)),
+          .statistics = model::NceStatistics(loss.logits)};
 }
 
 }  // namespace pixelrec::train

@@ -12,9 +12,13 @@
 
 namespace pixelrec::train {
 
-// -> [] this rank's sum over its valid rows, divided by the valid rows of the whole global batch. Summed over ranks and
-// micro-steps it is the loss; its gradients, summed likewise, are the exact gradient through every gathered negative.
-at::Tensor MicroStepLoss(const data::Dataset& dataset, const model::Hllm& hllm, const dist::ProcessGroup& group,
-                         const data::RankBatch& batch);
+struct MicroStep {
+  // [] this rank's sum over its valid rows, divided by the valid rows of the whole global batch. Summed over ranks and
+  // micro-steps it is the loss; its gradients, summed likewise, are the exact gradient through every gathered negative.
+  at::Tensor loss;
+  at::Tensor statistics;  // model::NceStatistics of this rank's rows
+};
+MicroStep ForwardMicroStep(const data::Dataset& dataset, const model::Hllm& hllm, const dist::ProcessGroup& group,
+                           const data::RankBatch& batch);
 
 }  // namespace pixelrec::train

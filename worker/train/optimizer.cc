@@ -18,19 +18,30 @@ double ClipGradients(dist::FlatParameters& parameters, double max_norm) {
   return norm;
 }
 
-AdamW::AdamW(dist::FlatParameters& parameters, const Options& options)
-    : parameters_(parameters),
-      options_(options),
+AdamW::AdamW(dist::FlatParameters& parameters, const std::vector<ParameterGroup>& groups, const Options& options)
+    : options_(options),
       exp_avg_(at::zeros_like(parameters.weights())),
       exp_avg_sq_(at::zeros_like(parameters.weights())),
-      step_(at::zeros({}, at::kFloat)) {}
+      step_(at::zeros({}, at::kFloat)) {
+  for (const ParameterGroup& group : groups) {
+    Group& views = groups_.emplace_back(Group{.lr_factor = group.lr_factor});
+    for (const auto& [begin, end] : group.ranges) {
+      views.weights.push_back(parameters.weights().narrow(0, begin, end - begin));
+      views.gradients.push_back(parameters.gradients().narrow(0, begin, end - begin));
+      views.exp_avg.push_back(exp_avg_.narrow(0, begin, end - begin));
+      views.exp_avg_sq.push_back(exp_avg_sq_.narrow(0, begin, end - begin));
+      views.steps.push_back(step_);
+    }
+  }
+}
 
 void AdamW::Step(double learning_rate) {
   const at::NoGradGuard no_graph;
   step_.add_(1);
-  at::_fused_adamw_({parameters_.weights()}, {parameters_.gradients()}, {exp_avg_}, {exp_avg_sq_}, {}, {step_}, learning_rate,
-                    options_.beta1, options_.beta2, options_.weight_decay, options_.epsilon, /*amsgrad=*/false,
-                    /*maximize=*/false);
+  for (const Group& g : groups_) {
+    at::_fused_adamw_(g.weights, g.gradients, g.exp_avg, g.exp_avg_sq, {}, g.steps, learning_rate * g.lr_factor, options_.beta1,
+                      options_.beta2, options_.weight_decay, options_.epsilon, /*amsgrad=*/false, /*maximize=*/false);
+  }
 }
 
 int64_t AdamW::steps() const { return static_cast<int64_t>(step_.item<float>()); }

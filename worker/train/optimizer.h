@@ -6,8 +6,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "worker/dist/flat_parameters.h"
+#include "worker/train/parameter_groups.h"
 
 namespace pixelrec::train {
 
@@ -24,9 +26,10 @@ class AdamW {
     double epsilon = 1e-8;
   };
 
-  AdamW(dist::FlatParameters& parameters, const Options& options);
+  // Updates the ranges of `groups` alone.
+  AdamW(dist::FlatParameters& parameters, const std::vector<ParameterGroup>& groups, const Options& options);
 
-  // One update with the gradients as they are.
+  // One update with the gradients as they are; a group's learning rate is `learning_rate` times its factor.
   void Step(double learning_rate);
 
   const at::Tensor& exp_avg() const { return exp_avg_; }        // [n], as the flat weights
@@ -35,7 +38,12 @@ class AdamW {
   void set_steps(int64_t steps);
 
  private:
-  dist::FlatParameters& parameters_;
+  // Views of one group's ranges in each buffer.
+  struct Group {
+    double lr_factor;
+    std::vector<at::Tensor> weights, gradients, exp_avg, exp_avg_sq, steps;
+  };
+  std::vector<Group> groups_;
   Options options_;
   at::Tensor exp_avg_;
   at::Tensor exp_avg_sq_;

@@ -65,6 +65,9 @@ void ProgressLog::Step(const StepOutcome& step, int epoch) {
   Scalar("Loss/train", step.record.loss);
   Scalar("lr", step.record.learning_rate);
   Scalar("grad_norm", step.record.grad_norm);
+  Scalar("nce_samples", step.record.nce_samples);
+  Scalar("scale", step.record.scale);
+  for (const TopAccuracy& top : step.record.nce_top) Scalar(absl::StrCat("nce_top", top.k, "_acc"), top.accuracy);
   const bool first_or_last = s_.position.step == 1 || s_.position.step_in_epoch == s_.steps_per_epoch;
   if (s_.position.step % s_.job.logging_steps != 0 && !first_or_last) return;
   last_ = {.epoch = epoch,
@@ -82,15 +85,21 @@ void ProgressLog::Step(const StepOutcome& step, int epoch) {
            .section_fraction = static_cast<double>(s_.position.step_in_epoch) / static_cast<double>(s_.steps_per_epoch)};
   link_.Progress(last_);
   Scalar("tokens_per_second", last_.tokens_per_second);
-  Check(metrics_->Append({.section = "train",
-                          .epoch = epoch,
-                          .step = s_.position.step,
-                          .values = {{"loss", step.record.loss},
-                                     {"learning_rate", step.record.learning_rate},
-                                     {"grad_norm", step.record.grad_norm},
-                                     {"tokens_per_second", last_.tokens_per_second},
-                                     {"samples_per_second", last_.samples_per_second},
-                                     {"step_seconds", last_.step_seconds}}}));
+  MetricsRecord record{.section = "train",
+                       .epoch = epoch,
+                       .step = s_.position.step,
+                       .values = {{"loss", step.record.loss},
+                                  {"learning_rate", step.record.learning_rate},
+                                  {"grad_norm", step.record.grad_norm},
+                                  {"tokens_per_second", last_.tokens_per_second},
+                                  {"samples_per_second", last_.samples_per_second},
+                                  {"step_seconds", last_.step_seconds},
+                                  {"nce_samples", step.record.nce_samples},
+                                  {"scale", step.record.scale}}};
+  for (const TopAccuracy& top : step.record.nce_top) {
+    record.values.emplace_back(absl::StrCat("nce_top", top.k, "_acc"), top.accuracy);
+  }
+  Check(metrics_->Append(record));
   samples_ = tokens_ = steps_ = 0;
   seconds_ = 0;
 }
@@ -109,8 +118,8 @@ void ProgressLog::Section(const std::string& section, double fraction, int epoch
   link_.Progress(progress);
 }
 
-void ProgressLog::Metrics(const std::string& split, const EpochRecord& record) {
-  for (const EpochRecord::At& at : record.validation) {
+void ProgressLog::Metrics(const std::string& split, const RankingRecord& ranking) {
+  for (const RankingRecord::At& at : ranking.at) {
     Scalar(absl::StrCat("Recall@", at.k, "/", split), at.recall);
     Scalar(absl::StrCat("NDCG@", at.k, "/", split), at.ndcg);
   }
@@ -118,8 +127,8 @@ void ProgressLog::Metrics(const std::string& split, const EpochRecord& record) {
 
 namespace {
 
-void AddMetrics(const EpochRecord& record, MetricsRecord& to) {
-  for (const EpochRecord::At& at : record.validation) {
+void AddMetrics(const RankingRecord& ranking, MetricsRecord& to) {
+  for (const RankingRecord::At& at : ranking.at) {
     to.values.emplace_back(absl::StrCat("recall@", at.k), at.recall);
     to.values.emplace_back(absl::StrCat("ndcg@", at.k), at.ndcg);
   }
@@ -129,19 +138,24 @@ void AddMetrics(const EpochRecord& record, MetricsRecord& to) {
 
 void ProgressLog::Epoch(const EpochRecord& epoch) {
   Scalar("Loss/valid", epoch.validation_loss);
-  Metrics("valid", epoch);
+  Metrics("valid", epoch.validation);
   MetricsRecord record{
       .section = "validation",
       .epoch = epoch.epoch,
       .step = epoch.step,
       .values = {{"train_loss", epoch.train_loss}, {"validation_loss", epoch.validation_loss}, {"best", epoch.best}}};
-  AddMetrics(epoch, record);
+  AddMetrics(epoch.validation, record);
   Check(metrics_->Append(record));
 }
 
 void ProgressLog::Result(const ResultRecord& result) {
   Metrics("test", result.test);
-  for (const auto& [section, metrics] : {std::pair("test", &result.test), std::pair("popularity", &result.popularity)}) {
+  if (result.validation_loss) Scalar("Loss/valid", *result.validation_loss);
+  Metrics("valid", result.validation);
+  for (const auto& [section, metrics] :
+       {std::pair("validation", &result.validation), std::pair("test", &result.test), std::pair("popularity", &result.popularity),
+        std::pair("last_item", &result.last_item)}) {
+    if (metrics->at.empty()) continue;
     MetricsRecord record{.section = section, .epoch = s_.position.epoch, .step = s_.position.step, .values = {}};
     AddMetrics(*metrics, record);
     Check(metrics_->Append(record));

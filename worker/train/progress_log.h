@@ -32,7 +32,7 @@ class ProgressLog {
  private:
   ProgressLog(const Session& session, WorkerLink& link) : s_(session), link_(link) {}
   void Scalar(const std::string& tag, double value);
-  void Metrics(const std::string& split, const EpochRecord& record);
+  void Metrics(const std::string& split, const RankingRecord& ranking);
   void Check(const absl::Status& status);
 
   const Session& s_;

@@ -13,6 +13,7 @@
 #include "worker/train/failure.h"
 #include "worker/train/hllm_parameters.h"
 #include "worker/train/output_folder.h"
+#include "worker/train/parameter_groups.h"
 
 namespace pixelrec::train {
 namespace {
@@ -67,6 +68,7 @@ absl::Status OpenModels(Session& s, WorkerLink& link) {
     }
   }
   InitializeHead(s.job.seed, *s.parameters);
+  for (const std::string& side : s.job.freeze) s.parameters->Freeze(side + ".");
   s.hllm =
       std::make_unique<model::Hllm>(model::Hllm::Options{.item_llm = Describe(s.item_config),
                                                          .user_llm = Describe(s.user_config),
@@ -74,7 +76,9 @@ absl::Status OpenModels(Session& s, WorkerLink& link) {
                                                          .max_seq_length = s.dataset->max_seq_length(),
                                                          .gradient_checkpointing = s.job.gradient_checkpointing},
                                     LeafWeights(*s.parameters, s.item_config.num_hidden_layers, s.user_config.num_hidden_layers));
-  s.optimizer = std::make_unique<AdamW>(*s.parameters, AdamW::Options{.weight_decay = s.job.weight_decay});
+  auto groups = GroupParameters(*s.parameters, s.job.freeze, s.job.lr_mult_prefix);
+  if (!groups.ok()) return groups.status();
+  s.optimizer = std::make_unique<AdamW>(*s.parameters, *groups, AdamW::Options{.weight_decay = s.job.weight_decay});
   return absl::OkStatus();
 }
 

@@ -14,23 +14,42 @@
 
 namespace pixelrec::train {
 
-struct EpochRecord {
+// Recall@k and NDCG@k over some users; no users: not evaluated.
+struct RankingRecord {
   struct At {
     int k = 0;
     double recall = 0;
     double ndcg = 0;
   };
+  // The same over the users whose `by` lies between two borders.
+  struct Group {
+    std::string by;  // "target_train_count", "history_length"
+    int64_t at_least = 0;
+    int64_t at_most = 0;  // INT64_MAX: no upper border
+    int64_t users = 0;
+    std::vector<At> at;
+  };
+  std::vector<At> at;
+  int64_t users = 0;
+  int64_t masked_targets = 0;
+  int64_t tied_targets = 0;
+  std::vector<Group> groups;
+};
+
+struct EpochRecord {
   int epoch = 0;
   int64_t step = 0;
   double train_loss = 0;
   double validation_loss = 0;
   bool best = false;
   double seconds = 0;
-  // Metrics on the validation targets; empty where evaluation didn't run after this epoch.
-  std::vector<At> validation;
-  int64_t users = 0;
-  int64_t masked_targets = 0;
-  int64_t tied_targets = 0;
+  RankingRecord validation;  // of the validation targets, where evaluation ran after this epoch
+};
+
+// When to end before the last epoch.
+struct EarlyStopping {
+  std::string metric = "validation_loss";  // or "recall@K", "ndcg@K" of the validation targets
+  int patience = 0;                        // epochs in a row that may pass without a better value; 0: never stop early
 };
 
 // What to do with another job's results in output_dir.
@@ -69,10 +88,16 @@ struct TrainJob {
   int dataloader_num_workers = 2;
   int logging_steps = 10;
   int max_nonfinite_steps = 5;
+  int max_collapsed_steps = 50;                                // 0: only warn
+  std::vector<std::string> freeze;                             // "item_llm", "user_llm"
+  std::vector<std::pair<std::string, double>> lr_mult_prefix;  // learning-rate factor by parameter-name prefix
+  EarlyStopping early_stopping;
   int evaluate_every_epochs = 1;
   std::vector<int> ks = {5, 10, 50, 200};
   int64_t checkpoint_every_steps = 0;    // 0: never
   int64_t checkpoint_every_seconds = 0;  // 0: never
+
+  bool evaluate_only = false;  // kind: Evaluate
 
   std::filesystem::path resume_from;  // committed checkpoint directory; empty: start
   std::vector<EpochRecord> finished_epochs;
@@ -94,6 +119,11 @@ struct ProgressRecord {
   double section_fraction = 0;
 };
 
+struct TopAccuracy {
+  int k = 0;
+  double accuracy = 0;
+};
+
 struct StepRecord {
   int64_t step = 0;
   int epoch = 0;
@@ -108,6 +138,11 @@ struct StepRecord {
   double learning_rate = 0;
   double grad_norm = 0;
   bool nonfinite = false;
+  // Rule N6, means over the valid rows of the global batch.
+  double nce_samples = 0;            // logits that the filter left in, the positive among them
+  int64_t negatives = 0;             // columns it could have left in
+  std::vector<TopAccuracy> nce_top;  // share of rows whose positive is among the k highest logits
+  double scale = 0;                  // exp(logit_scale), the factor of the logits
 };
 
 enum class ArtifactKind { kEpochCheckpoint, kRecoveryCheckpoint, kBestModel };
@@ -126,8 +161,13 @@ struct ArtifactRecord {
 
 struct ResultRecord {
   std::vector<EpochRecord> epochs;
-  EpochRecord test;        // only the ranking fields
-  EpochRecord popularity;  // only the ranking fields
+  RankingRecord test;
+  // Rankings that learn nothing, on the same split.
+  RankingRecord popularity;
+  RankingRecord last_item;
+  // Of an Evaluate job alone; a training job's epochs carry theirs.
+  RankingRecord validation;
+  std::optional<double> validation_loss;
   double train_seconds = 0;
   double evaluation_seconds = 0;
   int64_t samples = 0;
@@ -167,6 +207,7 @@ enum class FailureKind {
   kBadModel,
   kOutOfMemory,
   kNonfiniteLoss,
+  kLossCollapse,
   kOutputUnwritable,
   kDiskFull,
   kCollective,

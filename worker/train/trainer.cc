@@ -12,8 +12,11 @@
 #include "worker/eval/ranking.h"
 #include "worker/train/artifacts.h"
 #include "worker/train/batch_prefetcher.h"
+#include "worker/train/early_stopping.h"
+#include "worker/train/evaluation.h"
 #include "worker/train/failure.h"
 #include "worker/train/progress_log.h"
+#include "worker/train/ranking_record.h"
 #include "worker/train/session.h"
 #include "worker/train/training_step.h"
 #include "worker/train/validation.h"
@@ -25,13 +28,6 @@ using Clock = std::chrono::steady_clock;
 
 double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-void SetMetrics(const eval::RankingMetrics& metrics, std::vector<EpochRecord::At>& at, EpochRecord& record) {
-  for (const eval::MetricAtK& m : metrics.at) at.push_back({.k = m.k, .recall = m.recall, .ndcg = m.ndcg});
-  record.users = metrics.users;
-  record.masked_targets = metrics.masked_targets;
-  record.tied_targets = metrics.tied_targets;
-}
-
 class Trainer {
  public:
   Trainer(Session& session, WorkerLink& link, ProgressLog& log) : s_(session), link_(link), log_(log), step_(session, link) {}
@@ -42,6 +38,10 @@ class Trainer {
     epochs_ = s_.job.finished_epochs;
     last_checkpoint_ = Clock::now();
     while (s_.position.epoch < s_.job.epochs) {
+      if (const auto reason = ReasonToStopEarly(s_.job.early_stopping, epochs_)) {
+        if (s_.is_rank_zero()) link_.Notice(false, *reason);
+        break;
+      }
       if (auto status = TrainEpoch(); !status.ok()) return status;
       if (auto status = FinishEpoch(); !status.ok()) return status;
     }
@@ -147,7 +147,7 @@ class Trainer {
         s_.job.evaluate_every_epochs > 0 && (epoch() % s_.job.evaluate_every_epochs == 0 || epoch() == s_.job.epochs);
     if (ranked) {
       const eval::TargetRanks ranks = eval::RankTargets(*s_.dataset, *s_.hllm, items, s_.group, eval::Split::kValidation);
-      SetMetrics(eval::ComputeMetrics(ranks.ranks, ranks.ties, s_.job.ks), record.validation, record);
+      record.validation = RankingOf(*s_.dataset, eval::Split::kValidation, ranks, s_.job.ks);
     }
     if (!std::isfinite(record.validation_loss)) {
       link_.Notice(true, "the validation loss is not finite: no user has three events, or the model diverged");
@@ -177,10 +177,7 @@ class Trainer {
                         .samples = s_.position.samples,
                         .tokens = s_.position.tokens,
                         .sample_digest = s_.position.digest.Hex()};
-    SetMetrics(eval::ComputeMetrics(ranks.ranks, ranks.ties, s_.job.ks), result.test.validation, result.test);
-    const eval::TargetRanks popularity = eval::RankTargetsByPopularity(*s_.dataset, eval::Split::kTest);
-    SetMetrics(eval::ComputeMetrics(popularity.ranks, popularity.ties, s_.job.ks), result.popularity.validation,
-               result.popularity);
+    RankTest(*s_.dataset, ranks, s_.job.ks, result);
     result.evaluation_seconds = evaluation_seconds_ + SecondsSince(start);
     log_.Result(result);
     link_.Finished(result);
@@ -207,7 +204,7 @@ absl::Status RunTraining(const TrainJob& job, WorkerLink& link) {
     if (!session.ok()) return session.status();
     auto log = ProgressLog::Open(**session, link);
     if (!log.ok()) return log.status();
-    return Trainer(**session, link, **log).Run();
+    return job.evaluate_only ? RunEvaluation(**session, link, **log) : Trainer(**session, link, **log).Run();
   });
 }
 

@@ -1,13 +1,19 @@
 #include "worker/train/training_step.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <numeric>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "worker/train/failure.h"
 #include "worker/train/hllm_step.h"
@@ -44,9 +50,9 @@ data::SampleDigest MergeOverRanks(const dist::ProcessGroup& group, const data::S
 
 }  // namespace
 
-double TrainingStep::Accumulate(BatchPrefetcher& batches, int epoch, StepRecord& record, int64_t& valid_rows) {
+TrainingStep::Sums TrainingStep::Accumulate(BatchPrefetcher& batches, int epoch, StepRecord& record) {
   Lap lap;
-  double loss_share = 0;
+  Sums sums{.statistics = at::zeros({model::kNceStatistics}, at::kDouble)};
   data::SampleDigest digest;
   const int64_t micro_steps = data::MicroSteps(*s_.dataset, s_.batches, s_.position.step_in_epoch);
   for (int64_t micro = 0; micro < micro_steps; ++micro) {
@@ -54,16 +60,60 @@ double TrainingStep::Accumulate(BatchPrefetcher& batches, int epoch, StepRecord&
     digest.Add(batch, epoch, s_.position.step_in_epoch);
     record.samples += static_cast<int64_t>(batch.samples.size());
     record.tokens += batch.tokens;
-    valid_rows = batch.global_valid_rows;
+    record.negatives =
+        std::max(record.negatives, std::accumulate(batch.negatives_by_rank.begin(), batch.negatives_by_rank.end(), int64_t{0}));
+    sums.global_valid_rows = batch.global_valid_rows;
     record.data_seconds += lap();
-    const at::Tensor loss = MicroStepLoss(*s_.dataset, *s_.hllm, s_.group, batch);
+    const MicroStep forward = ForwardMicroStep(*s_.dataset, *s_.hllm, s_.group, batch);
     record.forward_seconds += lap();
-    loss.backward();
-    loss_share += loss.item<double>();
+    forward.loss.backward();
+    sums.loss += forward.loss.item<double>();
+    sums.statistics.add_(forward.statistics.cpu());
     record.backward_seconds += lap();
   }
   s_.position.digest.Merge(MergeOverRanks(s_.group, digest));
-  return loss_share;
+  return sums;
+}
+
+void TrainingStep::Reduce(const Sums& mine, StepOutcome& outcome) {
+  StepRecord& record = outcome.record;
+  s_.group.AllReduceSum(s_.parameters->gradients());
+  // One small reduction carries everything else that all ranks must agree on.
+  const std::optional<StopRequest> stop = link_.StopRequested();
+  at::Tensor reduced = at::cat({at::tensor({mine.loss, static_cast<double>(record.samples), static_cast<double>(record.tokens),
+                                            stop ? 1.0 : 0.0, stop && stop->checkpoint ? 1.0 : 0.0},
+                                           at::kDouble),
+                                mine.statistics});
+  s_.group.AllReduceSum(reduced);
+  const double* sums = reduced.const_data_ptr<double>();
+  record.loss = sums[0];
+  outcome.global_samples = static_cast<int64_t>(sums[1]);
+  outcome.global_tokens = static_cast<int64_t>(sums[2]);
+  outcome.stop_requested = sums[3] > 0;
+  outcome.checkpoint_before_stop = sums[4] > 0;
+  const double* statistics = sums + 5;
+  const double rows = std::max(1.0, statistics[0]);
+  record.nce_samples = statistics[1] / rows;
+  for (size_t i = 0; i < model::kNceTopK.size(); ++i) {
+    record.nce_top.push_back({.k = model::kNceTopK[i], .accuracy = statistics[2 + i] / rows});
+  }
+  record.scale = std::exp(s_.parameters->weight("logit_scale").item<double>());
+}
+
+absl::Status TrainingStep::WatchForCollapse(const StepRecord& record) {
+  const auto verdict = collapse_watchdog_.Observe(record.nce_samples, record.negatives);
+  if (verdict == CollapseWatchdog::Verdict::kHealthy) return absl::OkStatus();
+  const std::string what = absl::StrFormat(
+      "the embeddings have collapsed: in %d steps in a row, last at step %d, the filter took nearly all of %d negatives for the "
+      "target itself (%.1f logits left a row), so the loss %.4f is no sign of learning and no gradient is left",
+      collapse_watchdog_.in_row(), record.step, record.negatives, record.nce_samples, record.loss);
+  const std::string hint =
+      "raise the batch size or num_negatives, lower learning_rate, raise warmup_ratio; start again from a checkpoint before it";
+  if (verdict == CollapseWatchdog::Verdict::kFail) {
+    return WithKind(absl::InvalidArgumentError(what), FailureKind::kLossCollapse, hint);
+  }
+  if (s_.is_rank_zero()) link_.Notice(true, absl::StrCat(what, "; ", hint));
+  return absl::OkStatus();
 }
 
 absl::Status TrainingStep::Apply(StepRecord& record) {
@@ -96,26 +146,13 @@ absl::StatusOr<StepOutcome> TrainingStep::Run(BatchPrefetcher& batches, int epoc
   record.step = s_.position.step + 1;
   record.epoch = epoch;
   record.learning_rate = s_.job.learning_rate * LearningRateFactor(s_.position.step, s_.total_steps, s_.job.warmup_ratio);
-  int64_t valid_rows = 0;
   s_.parameters->ZeroGradients();
-  const double loss_share = Accumulate(batches, epoch, record, valid_rows);
+  const Sums mine = Accumulate(batches, epoch, record);
 
   Lap lap;
-  s_.group.AllReduceSum(s_.parameters->gradients());
-  // One small reduction carries everything else that all ranks must agree on.
-  const std::optional<StopRequest> stop = link_.StopRequested();
-  at::Tensor statistics = at::tensor({loss_share, static_cast<double>(record.samples), static_cast<double>(record.tokens),
-                                      stop ? 1.0 : 0.0, stop && stop->checkpoint ? 1.0 : 0.0},
-                                     at::kDouble);
-  s_.group.AllReduceSum(statistics);
+  Reduce(mine, outcome);
   record.communication_seconds = lap();
-  const double* sums = statistics.const_data_ptr<double>();
-  record.loss = sums[0];
-  outcome.global_samples = static_cast<int64_t>(sums[1]);
-  outcome.global_tokens = static_cast<int64_t>(sums[2]);
-  outcome.stop_requested = sums[3] > 0;
-  outcome.checkpoint_before_stop = sums[4] > 0;
-
+  if (auto status = WatchForCollapse(record); !status.ok()) return status;
   auto status = Apply(record);
   record.optimizer_seconds = lap();
   if (!status.ok()) return status;
@@ -124,8 +161,8 @@ absl::StatusOr<StepOutcome> TrainingStep::Run(BatchPrefetcher& batches, int epoc
   s_.position.samples += outcome.global_samples;
   s_.position.tokens += outcome.global_tokens;
   if (!record.nonfinite) {
-    s_.position.epoch_loss_sum += record.loss * static_cast<double>(valid_rows);
-    s_.position.epoch_loss_rows += valid_rows;
+    s_.position.epoch_loss_sum += record.loss * static_cast<double>(mine.global_valid_rows);
+    s_.position.epoch_loss_rows += mine.global_valid_rows;
   }
   outcome.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   return outcome;

@@ -3,10 +3,13 @@
 // Threads: the training thread; collective.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 
 #include "absl/status/statusor.h"
 #include "worker/train/batch_prefetcher.h"
+#include "worker/train/collapse_watchdog.h"
 #include "worker/train/session.h"
 #include "worker/train/train_job.h"
 
@@ -24,19 +27,31 @@ struct StepOutcome {
 
 class TrainingStep {
  public:
-  TrainingStep(Session& session, WorkerLink& link) : s_(session), link_(link) {}
+  TrainingStep(Session& session, WorkerLink& link)
+      : s_(session), link_(link), collapse_watchdog_(session.job.max_collapsed_steps) {}
 
-  // Runs the next step and moves session.position past it. INVALID_ARGUMENT (kNonfiniteLoss): too many non-finite steps in a row.
+  // Runs the next step and moves session.position past it. INVALID_ARGUMENT: too many steps in a row were not finite
+  // (kNonfiniteLoss) or showed embeddings that are all alike (kLossCollapse).
   absl::StatusOr<StepOutcome> Run(BatchPrefetcher& batches, int epoch);
 
  private:
-  // Forward and backward of every micro-step; returns this rank's share of the loss.
-  double Accumulate(BatchPrefetcher& batches, int epoch, StepRecord& record, int64_t& valid_rows);
+  // What this rank's micro-steps add up to.
+  struct Sums {
+    double loss = 0;  // this rank's share
+    int64_t global_valid_rows = 0;
+    at::Tensor statistics;  // model::NceStatistics
+  };
+  // Forward and backward of every micro-step.
+  Sums Accumulate(BatchPrefetcher& batches, int epoch, StepRecord& record);
+  // Sums over ranks: gradients, and everything that all ranks must agree on.
+  void Reduce(const Sums& mine, StepOutcome& outcome);
   absl::Status Apply(StepRecord& record);
+  absl::Status WatchForCollapse(const StepRecord& record);
 
   Session& s_;
   WorkerLink& link_;
   int nonfinite_in_row_ = 0;
+  CollapseWatchdog collapse_watchdog_;
 };
 
 }  // namespace pixelrec::train

@@ -59,7 +59,9 @@ TEST(JobSpec, HasEveryDefault) {
   EXPECT_EQ(train.dataloader_num_workers(), 2);
   EXPECT_EQ(train.logging_steps(), 10);
   EXPECT_EQ(train.max_nonfinite_steps(), 5);
-  EXPECT_FALSE(train.has_early_stopping());
+  EXPECT_EQ(train.max_collapsed_steps(), 50);
+  EXPECT_EQ(train.early_stopping().metric(), "validation_loss");
+  EXPECT_FALSE(train.early_stopping().has_patience());
   EXPECT_FALSE(train.profile());
   EXPECT_EQ(spec.distributed().workers(), 1);
   EXPECT_EQ(spec.distributed().min_workers(), 1);
@@ -123,6 +125,16 @@ TEST(JobSpec, NullMeansAbsent) {
   EXPECT_FALSE(spec.train().has_num_negatives());
   EXPECT_FALSE(spec.train().has_global_batch_size());
   EXPECT_FALSE(spec.distributed().has_deepspeed_config());
+}
+
+TEST(JobSpec, PartsOfTheModelAndOfTraining) {
+  const v1::JobSpec spec = Parse(kMinimal, {"model.freeze=item_llm", "train.early_stopping.metric=ndcg@10",
+                                            "train.early_stopping.patience=3", "train.lr_mult_prefix={user_llm: 0.5}"});
+  ASSERT_EQ(spec.model().freeze_size(), 1);
+  EXPECT_EQ(spec.model().freeze(0), "item_llm");
+  EXPECT_EQ(spec.train().early_stopping().metric(), "ndcg@10");
+  EXPECT_EQ(spec.train().early_stopping().patience(), 3);
+  EXPECT_EQ(spec.train().lr_mult_prefix().at("user_llm"), 0.5);
 }
 
 TEST(JobSpec, AnEmptyPromptStaysEmpty) {
@@ -212,8 +224,13 @@ TEST(JobSpec, NamesTheFieldOfABadMessage) {
             "metadata.name: is required: Name of the job; commands take it in place of the id.");
   EXPECT_EQ(error([](v1::JobSpec& s) { s.mutable_data()->add_text_keys("title"); }),
             "spec.data.text_keys: names \"title\" twice");
-  EXPECT_EQ(error([](v1::JobSpec& s) { s.mutable_train()->mutable_early_stopping()->set_patience(3); }),
-            "spec.train.early_stopping: not available: early stopping is not built yet; leave it out");
+  EXPECT_EQ(
+      error([](v1::JobSpec& s) {
+        s.mutable_train()->mutable_early_stopping()->set_metric("recall@7");
+        s.mutable_train()->mutable_early_stopping()->set_patience(3);
+      }),
+      "spec.train.early_stopping.metric: names a cut-off that evaluation.k doesn't have (got \"recall@7\", evaluation.k is 5, "
+      "10, 50, 200)");
   EXPECT_EQ(error([](v1::JobSpec& s) { s.mutable_scheduling()->mutable_time_limit()->set_seconds(3); }),
             "spec.scheduling.time_limit: not available: time limits are not built yet; leave it out");
   EXPECT_EQ(error([](v1::JobSpec& s) {

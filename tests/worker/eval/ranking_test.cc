@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "tests/worker/train/small_job.h"
+#include "worker/eval/baselines.h"
 #include "worker/eval/item_matrix.h"
 #include "worker/train/session.h"
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "tests/worker/model/random_decoder.h"
 #include "worker/model/hllm.h"
@@ -42,6 +43,20 @@ TEST(NceLoss, GradientReachesEverythingRuleN7) {
                                           at::scalar_tensor(kInitialLogitScale, at::kFloat).requires_grad_(true)};
   const OutputAndGradients got = Differentiate([](const auto& t) { return ComputeNceLoss(t[0], t[1], t[2], t[3]).sum; }, inputs);
   for (const at::Tensor& g : got.gradients) EXPECT_GT(g.abs().max().item<double>(), 1e-4);
+}
+
+TEST(NceLoss, StatisticsOfRuleN6) {
+  // Rows: positive first, then two behind it, one of them filtered; positive behind two of three; a tie doesn't push it back.
+  constexpr float kFiltered = std::numeric_limits<float>::lowest();
+  const at::Tensor logits =
+      at::tensor({3.0F, 2.0F, 1.0F, kFiltered, 1.0F, 2.0F, 3.0F, 0.0F, 2.0F, 2.0F, 1.0F, 0.0F}).view({3, 4});
+  const at::Tensor sums = NceStatistics(logits);
+  ASSERT_EQ(sums.numel(), kNceStatistics);
+  EXPECT_EQ(sums[0].item<double>(), 3);   // rows
+  EXPECT_EQ(sums[1].item<double>(), 11);  // of twelve logits one is filtered
+  EXPECT_EQ(sums[2].item<double>(), 2);   // top 1
+  EXPECT_EQ(sums[3].item<double>(), 3);   // top 5: more than there are columns
+  EXPECT_EQ(NceStatistics(at::zeros({0, 4})).sum().item<double>(), 0);
 }
 
 TEST(NceLoss, NoRowsGiveZero) {

@@ -38,8 +38,10 @@ class TestFolder {
 
 inline fs::path QuickstartFile(const std::string& name) { return fs::path(PIXELREC_SOURCE_DIR) / "deploy/quickstart" / name; }
 
-// Prepares the first `rows` interactions of MovieTweetings (header kept) once per folder.
-inline fs::path PrepareSmallData(const fs::path& folder, int rows) {
+// Prepares the first `rows` interactions of MovieTweetings (header kept) once per folder; `texts`: another text file than its
+// own.
+inline fs::path PrepareSmallData(const fs::path& folder, int rows,
+                                 const fs::path& texts = QuickstartFile("movietweetings-100k/items.csv")) {
   const fs::path csv = folder / "interactions.csv";
   std::ifstream in(QuickstartFile("movietweetings-100k/interactions.csv"));
   std::ofstream out(csv);
@@ -48,7 +50,7 @@ inline fs::path PrepareSmallData(const fs::path& folder, int rows) {
   out.close();
   data::PrepareOptions options;
   options.interaction_data = csv;
-  options.text_data = QuickstartFile("movietweetings-100k/items.csv");
+  options.text_data = texts;
   options.text_keys = {"title"};
   options.max_text_length = 24;
   options.max_seq_length = 11;

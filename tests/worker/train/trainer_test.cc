@@ -3,9 +3,13 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "tests/worker/train/small_job.h"
 #include "worker/checkpoint/best_model.h"
 #include "worker/checkpoint/checkpoint_files.h"
+#include "worker/checkpoint/safetensors.h"
 #include "worker/train/failure.h"
 #include "worker/train/tensor_bytes.h"
 
@@ -44,7 +48,7 @@ TEST_F(TrainerTest, ReportsAndWritesEverything) {
   ASSERT_EQ(link.epochs.size(), 2U);
   EXPECT_LT(link.steps.back().loss, link.steps.front().loss);
   ASSERT_TRUE(link.result.has_value());
-  EXPECT_EQ(link.result->test.validation.size(), 4U);
+  EXPECT_EQ(link.result->test.at.size(), 4U);
   EXPECT_GT(link.result->popularity.users, 0);
   EXPECT_GT(link.result->tokens, 0);
   for (const char* name : {"checkpoint-epoch-1", "checkpoint-epoch-2"}) {
@@ -58,7 +62,14 @@ TEST_F(TrainerTest, ReportsAndWritesEverything) {
     EXPECT_GT(a.bytes, 0);
     EXPECT_FALSE(a.manifest_digest.empty());
   }
-  EXPECT_TRUE(fs::exists(job.output_dir / "logs/metrics.jsonl"));
+  std::ifstream metrics(job.output_dir / "logs/metrics.jsonl");
+  const std::string logged((std::istreambuf_iterator<char>(metrics)), std::istreambuf_iterator<char>());
+  for (const char* quantity : {"nce_samples", "scale", "nce_top1_acc", "nce_top100_acc", "last_item"}) {
+    EXPECT_NE(logged.find(quantity), std::string::npos) << quantity;
+  }
+  EXPECT_NEAR(link.steps.front().scale, 1 / 0.07, 0.1);
+  EXPECT_GT(link.steps.front().nce_samples, 1);
+  EXPECT_LE(link.steps.front().nce_samples, 1.0 + static_cast<double>(link.steps.front().negatives));
   ASSERT_FALSE(link.notices.empty());
   EXPECT_NE(link.notices[0].find("bf16"), std::string::npos);  // never ignored in silence
 }
@@ -123,6 +134,62 @@ TEST_F(TrainerTest, FixedNumberOfNegativesRuleW11) {
   RecordingLink link;
   ASSERT_TRUE(RunTraining(job, link).ok());
   EXPECT_LT(link.steps[0].loss, 5.0);  // six logits only
+}
+
+TEST_F(TrainerTest, AFrozenSideStaysAsItWas) {
+  TrainJob job = Job("frozen");
+  job.freeze = {"item_llm"};
+  job.lr_mult_prefix = {{"user_llm", 0.5}};
+  job.learning_rate = 1e-2;
+  RecordingLink link;
+  const absl::Status status = RunTraining(job, link);
+  ASSERT_TRUE(status.ok()) << status;
+  auto source = checkpoint::SafetensorsFile::Open(job.item_model_dir / "model.safetensors");
+  auto trained = checkpoint::OpenCheckpoint(job.output_dir / "checkpoint-epoch-1");
+  ASSERT_TRUE(source.ok() && trained.ok());
+  const auto distance = [&](const std::string& name) {
+    const at::Tensor before = TensorOf(*(*source)->Find("model." + name.substr(9)));
+    return (TensorOf(*trained->model->Find(name)) - before).abs().max().item<double>();
+  };
+  EXPECT_EQ(distance("item_llm.layers.0.mlp.up_proj.weight"), 0);
+  EXPECT_EQ(distance("item_llm.norm.weight"), 0);
+  EXPECT_GT(distance("user_llm.layers.0.mlp.up_proj.weight"), 0);
+}
+
+TEST_F(TrainerTest, EarlyStoppingEndsWithTheBestModel) {
+  TrainJob job = Job("early");
+  job.epochs = 6;
+  job.learning_rate = 3e-2;  // far too high: the first epochs are the best
+  job.early_stopping.patience = 1;
+  RecordingLink link;
+  const absl::Status status = RunTraining(job, link);
+  ASSERT_TRUE(status.ok()) << status;
+  ASSERT_LT(link.epochs.size(), 6U);
+  EXPECT_FALSE(link.epochs.back().best);
+  const auto stopped = std::find_if(link.notices.begin(), link.notices.end(),
+                                    [](const std::string& n) { return n.find("stopped early") != std::string::npos; });
+  EXPECT_NE(stopped, link.notices.end());
+  ASSERT_TRUE(link.result.has_value());
+  EXPECT_EQ(link.result->epochs.size(), link.epochs.size());
+}
+
+// Items that all read alike have one embedding: every negative is filtered and the loss is 0, which is no success.
+TEST_F(TrainerTest, CollapsedEmbeddingsAreATypedFailure) {
+  const fs::path texts = folder_.path() / "alike.csv";
+  std::ifstream in(QuickstartFile("movietweetings-100k/items.csv"));
+  std::ofstream out(texts);
+  out << "item_id,title\n";
+  std::string line;
+  for (std::getline(in, line); std::getline(in, line);) out << line.substr(0, line.find(',')) << ",film\n";
+  out.close();
+  TrainJob job = SmallJob(PrepareSmallData(folder_.path(), 1500, texts), folder_.path() / "collapsed");
+  job.max_collapsed_steps = 12;
+  RecordingLink link;
+  const absl::Status status = RunTraining(job, link);
+  EXPECT_EQ(Classify(status).kind, FailureKind::kLossCollapse) << status;
+  ASSERT_EQ(link.warnings.size(), 1U);
+  EXPECT_NE(link.warnings[0].find("the embeddings have collapsed"), std::string::npos);
+  EXPECT_EQ(link.steps.size(), 11U);
 }
 
 TEST_F(TrainerTest, DivergenceIsATypedFailure) {

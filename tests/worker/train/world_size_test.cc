@@ -28,7 +28,7 @@ at::Tensor FirstGradient(const TrainJob& job, int world_size) {
       Session& s = **session;
       const int64_t micro_steps = data::MicroSteps(*s.dataset, s.batches, 0);
       for (int64_t micro = 0; micro < micro_steps; ++micro) {
-        MicroStepLoss(*s.dataset, *s.hllm, s.group, data::MakeBatch(*s.dataset, s.batches, 1, 0, micro)).backward();
+        ForwardMicroStep(*s.dataset, *s.hllm, s.group, data::MakeBatch(*s.dataset, s.batches, 1, 0, micro)).loss.backward();
       }
       s.group.AllReduceSum(s.parameters->gradients());
       gradients[static_cast<size_t>(rank)] = s.parameters->gradients().clone();
@@ -86,6 +86,8 @@ TEST_F(WorldSizeTest, LossCurvesAreTheSame) {
   EXPECT_LE(worst, 1e-4);
   EXPECT_EQ(one[0].result->sample_digest, two[0].result->sample_digest);
   EXPECT_EQ(one[0].result->samples, two[0].result->samples);
+  EXPECT_NEAR(one[0].steps[0].nce_samples, two[0].steps[0].nce_samples, 1e-9);
+  EXPECT_NEAR(one[0].steps[0].nce_top[2].accuracy, two[0].steps[0].nce_top[2].accuracy, 1e-9);
   EXPECT_NEAR(one[0].epochs[0].validation_loss, two[0].epochs[0].validation_loss, 1e-4 * one[0].epochs[0].validation_loss);
 }
 
