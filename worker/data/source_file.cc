@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "common/storage/atomic_file.h"
 #include "common/storage/unique_fd.h"
+#include "worker/data/decompressor.h"
 #include "xxhash.h"
 
 namespace pixelrec::data {
@@ -59,11 +60,13 @@ absl::StatusOr<std::string> HashFile(const fs::path& file, const OnBytes& on_byt
 }
 
 absl::Status ReadCsvFile(const fs::path& file, const std::string& expected_hash, CsvParser& parser, const OnBytes& on_bytes) {
+  Decompressor decompressor(file.string(), [&](absl::string_view portion) { return parser.Feed(portion); });
   absl::StatusOr<std::string> hash = ReadPortions(file, [&](absl::string_view portion) {
     on_bytes(portion.size());
-    return parser.Feed(portion);
+    return decompressor.Feed(portion);
   });
   if (!hash.ok()) return hash.status();
+  if (absl::Status status = decompressor.Finish(); !status.ok()) return status;
   if (absl::Status status = parser.Finish(); !status.ok()) return status;
   if (*hash != expected_hash) {
     return absl::FailedPreconditionError(
