@@ -87,6 +87,7 @@ int Dataset::max_text_length() const { return impl_->view.header.max_text_length
 
 // Row i of item-wise sections belongs to item i + 1.
 std::span<const uint32_t> Dataset::tokens(uint32_t item) const { return impl_->view.tokens.row(item - 1); }
+size_t Dataset::common_prefix() const { return impl_->view.common_prefix; }
 std::span<const uint32_t> Dataset::history(uint32_t user) const { return impl_->view.history.row(user); }
 std::span<const int64_t> Dataset::times(uint32_t user) const { return impl_->view.times.row(user); }
 std::span<const Sample> Dataset::samples() const { return impl_->view.samples; }

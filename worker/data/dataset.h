@@ -42,6 +42,8 @@ class Dataset {
 
   // Token ids after truncation, without the embedding token; empty for an item without text (rule W13). item in 1..num_items().
   std::span<const uint32_t> tokens(uint32_t item) const;
+  // With this many token ids the text of every item begins, of those that have any.
+  size_t common_prefix() const;
   // All items of a user by (timestamp, file row) (rule W1). user in 0..num_users()-1, in order of D5.
   std::span<const uint32_t> history(uint32_t user) const;
   std::span<const Sample> samples() const;

@@ -3,86 +3,14 @@
 #include <algorithm>
 
 #include "absl/status/status.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "worker/data/csv_parser.h"
+#include "worker/data/common_prefix.h"
 #include "worker/data/item_texts.h"
-#include "worker/data/name_table.h"
 
 namespace pixelrec::data {
 namespace {
 
 constexpr uint64_t kMinEvents = 3;  // rule W7
-
-// Reads `file` by columns; on_row gets the parser, to name the row in its own errors.
-absl::Status ReadRows(const std::filesystem::path& file, const std::string& hash, std::vector<CsvColumn> columns,
-                      const OnBytes& on_bytes,
-                      const std::function<absl::Status(const CsvParser&, int64_t, std::span<const absl::string_view>)>& on_row) {
-  const CsvParser* self = nullptr;
-  CsvParser parser(file.string(), std::move(columns),
-                   [&](int64_t row, std::span<const absl::string_view> fields) { return on_row(*self, row, fields); });
-  self = &parser;
-  return ReadCsvFile(file, hash, parser, on_bytes);
-}
-
-// Item numbers here are one below those of the dataset, where 0 is padding.
-struct Source {
-  NameTable items;
-  NameTable users;
-  std::vector<Event> events;
-  uint32_t train_items = 0;
-  std::vector<std::string> texts;   // [items]
-  std::vector<std::string> titles;  // [items]
-};
-
-absl::Status ReadItemData(const PrepareOptions& options, const SourceHashes& hashes, const OnBytes& on_bytes, Source& source) {
-  if (!options.item_data) return absl::OkStatus();
-  return ReadRows(*options.item_data, hashes.items, {{"item_id"}}, on_bytes,
-                  [&](const CsvParser& parser, int64_t row, auto fields) {
-                    if (fields[0].empty()) return parser.ErrorAt(row, "empty item_id");
-                    source.items.Intern(fields[0]);
-                    return absl::OkStatus();
-                  });
-}
-
-absl::Status ReadInteractions(const PrepareOptions& options, const SourceHashes& hashes, const OnBytes& on_bytes,
-                              Source& source) {
-  const std::vector<CsvColumn> columns = {{"user_id"}, {"item_id"}, {"timestamp", /*required=*/false}};
-  return ReadRows(
-      options.interaction_data, hashes.interactions, columns, on_bytes, [&](const CsvParser& parser, int64_t row, auto fields) {
-        if (fields[0].empty()) return parser.ErrorAt(row, "empty user_id");
-        if (fields[1].empty()) return parser.ErrorAt(row, "empty item_id");
-        int64_t time = row;
-        if (parser.has_column(2) && !absl::SimpleAtoi(fields[2], &time)) {
-          return parser.ErrorAt(
-              row, absl::StrCat("timestamp \"", fields[2].substr(0, 64),
-                                "\" is not an integer; write whole seconds, or remove the column to keep the file's order"));
-        }
-        source.events.push_back({time, source.users.Intern(fields[0]), source.items.Intern(fields[1])});
-        return absl::OkStatus();
-      });
-}
-
-absl::Status ReadTexts(const PrepareOptions& options, const SourceHashes& hashes, const OnBytes& on_bytes, Source& source) {
-  std::vector<CsvColumn> columns = {{"item_id"}};
-  for (const std::string& key : options.text_keys) columns.push_back({key});
-  source.texts.resize(source.items.size());
-  source.titles.resize(source.items.size());
-  return ReadRows(options.text_data, hashes.texts, columns, on_bytes, [&](const CsvParser& parser, int64_t row, auto fields) {
-    if (fields[0].empty()) return parser.ErrorAt(row, "empty item_id");
-    std::optional<uint32_t> item = source.items.Find(fields[0]);
-    if (!item && !options.cold_items) return absl::OkStatus();
-    if (!item) {  // rule W15
-      item = source.items.Intern(fields[0]);
-      source.texts.emplace_back();
-      source.titles.emplace_back();
-    }
-    source.texts[*item] =
-        ItemText(options.item_prompt, options.text_keys, fields.subspan(1));  // the last row of an item wins (X3)
-    source.titles[*item] = ItemTitle(fields.subspan(1));
-    return absl::OkStatus();
-  });
-}
 
 size_t DistinctItems(std::span<const uint32_t> chunk) {
   std::vector<uint32_t> items(chunk.begin(), chunk.end());
@@ -96,11 +24,9 @@ absl::Status CheckNegativesExist(const PrepareOptions& options, const BuiltDatas
   if (built.train_items > m) return absl::OkStatus();
   auto check = [&](uint32_t user, std::span<const uint32_t> chunk) {
     if (DistinctItems(chunk) < built.train_items) return absl::OkStatus();
-    const auto& names = built.user_names;
-    const absl::string_view name(names.bytes.data() + names.offsets[user], names.offsets[user + 1] - names.offsets[user]);
     return absl::FailedPreconditionError(
-        absl::StrCat(options.interaction_data.string(), ": a chunk of user \"", name, "\" holds all ", built.train_items,
-                     " items, which leaves none to draw as a negative; lower max_seq_length or add items"));
+        absl::StrCat(options.interaction_data.string(), ": a chunk of user \"", built.user_names[user], "\" holds all ",
+                     built.train_items, " items, which leaves none to draw as a negative; lower max_seq_length or add items"));
   };
   auto history = [&](uint32_t user) {
     const auto& h = built.histories;
@@ -119,7 +45,7 @@ absl::Status CheckNegativesExist(const PrepareOptions& options, const BuiltDatas
 
 absl::Status CutChunks(const PrepareOptions& options, BuiltDataset& built, PrepareReport& report) {
   const Histories& histories = built.histories;
-  built.train_counts.assign(built.item_names.offsets.size(), 0);
+  built.train_counts.assign(size_t{built.train_items} + 1, 0);
   for (uint32_t user = 0; user < histories.users.size(); ++user) {
     const uint64_t begin = histories.offsets[user];
     const uint64_t events = histories.offsets[user + 1] - begin;
@@ -139,6 +65,53 @@ absl::Status CutChunks(const PrepareOptions& options, BuiltDataset& built, Prepa
                                                       " have 3; a sample needs a user with 4 or more"));
   }
   return CheckNegativesExist(options, built);
+}
+
+// For people to recognise an item by; cut between characters.
+std::string Recognisable(absl::string_view text) {
+  constexpr size_t kMost = 200;
+  if (text.size() <= kMost) return std::string(text);
+  size_t end = kMost;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return absl::StrCat(text.substr(0, end), "...");
+}
+
+void FillStatistics(const PrepareOptions& options, const std::vector<uint32_t>& token_lengths, const TextCounts& counts,
+                    BuiltDataset& built) {
+  DatasetStatistics& statistics = built.statistics;
+  const std::vector<uint32_t> best = Summarise({.token_lengths = token_lengths,
+                                                .history_offsets = built.histories.offsets,
+                                                .history = built.histories.items,
+                                                .train_counts = built.train_counts},
+                                               statistics);
+  for (size_t i = 0; i < best.size(); ++i) {
+    statistics.most_popular[i].name = Recognisable(built.item_names[best[i]]);
+    statistics.most_popular[i].title = Recognisable(built.item_titles[best[i]]);
+  }
+  statistics.common_prefix = static_cast<int64_t>(CommonTokenPrefix(built.token_offsets, built.tokens));
+  for (size_t key = 0; key < options.text_keys.size(); ++key) {
+    const auto& missing = counts.field_missing[key];
+    statistics.missing_fields.emplace_back(options.text_keys[key], std::count(missing.begin(), missing.end(), true));
+  }
+  statistics.text_rows = counts.rows;
+  statistics.repeated_text_rows = counts.repeated_items;
+  statistics.unknown_text_rows = counts.unknown_items;
+}
+
+// Everything that comes from the interactions. Events and user names are freed on return.
+absl::Status BuildHistories(const PrepareOptions& options, const SourceHashes& hashes, const OnBytes& on_read, NameTable& items,
+                            BuiltDataset& built, PrepareReport& report) {
+  Interactions read;
+  if (absl::Status status = ReadInteractions(options, hashes, on_read, read); !status.ok()) return status;
+  report.interactions = static_cast<int64_t>(read.events.size());
+  report.users = static_cast<int64_t>(read.users.size());
+  built.train_items = static_cast<uint32_t>(read.items.size());
+  built.histories = GroupByUser(std::move(read.events), static_cast<uint32_t>(read.users.size()));
+  for (uint32_t& item : built.histories.items) ++item;
+  for (uint32_t user : built.histories.users) built.user_names.Add(read.users.name(user));
+  report.duplicate_interactions = CountDuplicates(built.histories);
+  items = std::move(read.items);
+  return CutChunks(options, built, report);
 }
 
 }  // namespace
@@ -172,33 +145,24 @@ DatasetContent BuiltDataset::Content(const PrepareOptions& options, const std::s
 absl::StatusOr<BuiltDataset> BuildDataset(const PrepareOptions& options, const SourceHashes& hashes,
                                           const tokenizer::Tokenizer& tokenizer, const BuildProgress& progress,
                                           PrepareReport& report) {
-  Source source;
-  if (absl::Status status = ReadItemData(options, hashes, progress.on_bytes, source); !status.ok()) return status;
-  if (absl::Status status = ReadInteractions(options, hashes, progress.on_bytes, source); !status.ok()) return status;
-  source.train_items = static_cast<uint32_t>(source.items.size());
-  if (absl::Status status = ReadTexts(options, hashes, progress.on_bytes, source); !status.ok()) return status;
-  report.interactions = static_cast<int64_t>(source.events.size());
-  report.users = static_cast<int64_t>(source.users.size());
-  report.items = static_cast<int64_t>(source.items.size());
-
   BuiltDataset built;
-  built.train_items = source.train_items;
-  built.histories = GroupByUser(std::move(source.events), static_cast<uint32_t>(source.users.size()));
-  for (uint32_t& item : built.histories.items) ++item;
-  for (uint32_t user : built.histories.users) built.user_names.Add(source.users.name(user));
-  for (absl::string_view name : source.items.names()) built.item_names.Add(name);
-  for (const std::string& title : source.titles) built.item_titles.Add(title);
-  report.duplicate_interactions = CountDuplicates(built.histories);
-  report.items_without_text = std::count(source.texts.begin(), source.texts.end(), std::string());
-  if (absl::Status status = CutChunks(options, built, report); !status.ok()) return status;
-
-  absl::StatusOr<TokenizedItems> tokenized = TokenizeItems(source.texts, tokenizer, options.max_text_length, options.threads,
-                                                           [&](size_t done) { progress.on_items(done, source.texts.size()); });
-  if (!tokenized.ok()) return tokenized.status();
-  built.token_offsets = std::move(tokenized->offsets);
-  built.tokens = std::move(tokenized->tokens);
+  NameTable items;
+  if (absl::Status status = BuildHistories(options, hashes, progress.on_read, items, built, report); !status.ok()) return status;
+  ItemTextCollector texts(tokenizer, options.max_text_length, options.threads);
+  TextCounts counts;
+  if (absl::Status status = ReadTexts(options, hashes.texts, progress.on_texts, items, texts, counts); !status.ok())
+    return status;
+  built.train_counts.resize(items.size() + 1);  // cold items count 0
+  for (absl::string_view name : items.names()) built.item_names.Add(name);
+  texts.TakeTokens(items.size(), built.token_offsets, built.tokens);
+  texts.TakeTitles(items.size(), built.item_titles.offsets, built.item_titles.bytes);
+  const std::vector<uint32_t> lengths = texts.TakeLengths(items.size());
+  report.items = static_cast<int64_t>(items.size());
   report.tokens = static_cast<int64_t>(built.tokens.size());
-  report.truncated_items = tokenized->truncated;
+  report.items_without_text = std::count(lengths.begin(), lengths.end(), 0u);
+  report.truncated_items = std::count_if(
+      lengths.begin(), lengths.end(), [&](uint32_t length) { return length > static_cast<uint32_t>(options.max_text_length); });
+  FillStatistics(options, lengths, counts, built);
   return built;
 }
 

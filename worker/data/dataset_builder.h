@@ -3,7 +3,6 @@
 // Threads: one; BuildDataset tokenises on Options::threads of its own.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -11,17 +10,11 @@
 #include "worker/data/dataset_writer.h"
 #include "worker/data/histories.h"
 #include "worker/data/prepare.h"
-#include "worker/data/source_file.h"
+#include "worker/data/report/statistics.h"
+#include "worker/data/sources.h"
 #include "worker/tokenizer/tokenizer.h"
 
 namespace pixelrec::data {
-
-// Content hashes of the source files, as HashFile gives them.
-struct SourceHashes {
-  std::string interactions;
-  std::string texts;
-  std::string items;  // empty without item_data
-};
 
 // Names end to end.
 struct TextColumn {
@@ -31,6 +24,7 @@ struct TextColumn {
     bytes.insert(bytes.end(), text.begin(), text.end());
     offsets.push_back(bytes.size());
   }
+  absl::string_view operator[](size_t row) const { return {bytes.data() + offsets[row], offsets[row + 1] - offsets[row]}; }
 };
 
 struct BuiltDataset {
@@ -44,14 +38,15 @@ struct BuiltDataset {
   TextColumn item_names;
   TextColumn item_titles;
   TextColumn user_names;
+  DatasetStatistics statistics;
 
   // Spans over this object, which must stay where it is.
   DatasetContent Content(const PrepareOptions& options, const std::string& data_hash, int32_t vocab_size) const;
 };
 
 struct BuildProgress {
-  OnBytes on_bytes;                                       // of the CSV files
-  std::function<void(size_t done, size_t all)> on_items;  // tokenised
+  OnBytes on_read;   // of the interactions and item_data
+  OnBytes on_texts;  // of the text file, whose rows are tokenised as they are read
 };
 
 // Fills the counts of `report`. Errors as Prepare's.

@@ -13,6 +13,8 @@ inline constexpr uint32_t kFormatVersion = 1;
 inline constexpr char kDatasetMagic[8] = {'P', 'X', 'R', 'D', 'A', 'T', 'A', '\n'};
 inline constexpr char kDatasetFile[] = "dataset.bin";
 inline constexpr char kReportFile[] = "report.json";
+inline constexpr char kTextReportFile[] = "report.txt";
+inline constexpr char kHtmlReportFile[] = "report.html";
 inline constexpr uint64_t kSectionAlignment = 64;
 
 // Offsets are CSR: section X_offsets has one entry more than there are rows, begins with 0 and ends with the size of X.

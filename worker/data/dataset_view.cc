@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "worker/data/common_prefix.h"
 #include "xxhash.h"
 
 namespace pixelrec::data {
@@ -145,6 +146,7 @@ absl::StatusOr<DatasetView> ParseDataset(absl::string_view bytes) {
   view.user_names = reader.TakeCsr<char>(kUserNameOffsets, kUserNames, header.users);
   if (reader.status().ok()) CheckContent(view, reader);
   if (!reader.status().ok()) return reader.status();
+  view.common_prefix = CommonTokenPrefix(view.tokens.offsets, view.tokens.values);
   return view;
 }
 

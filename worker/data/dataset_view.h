@@ -32,6 +32,7 @@ struct DatasetView {
   Csr<char> item_names;
   Csr<char> item_titles;
   Csr<char> user_names;
+  size_t common_prefix = 0;  // see common_prefix.h
 };
 
 // `bytes` starts at a multiple of 8. Checks the header, the checksums, that sections lie inside the file and have the sizes the

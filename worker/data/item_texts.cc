@@ -12,31 +12,10 @@
 namespace pixelrec::data {
 namespace {
 
-constexpr size_t kItemsPerTask = 64;
-
-// Items [first, first + lengths.size()) of one task.
-struct TaskResult {
-  std::vector<uint32_t> tokens;
-  std::vector<uint32_t> lengths;
-  int64_t truncated = 0;
-};
-
-absl::Status TokenizeTask(std::span<const std::string> texts, const tokenizer::Tokenizer& tokenizer, int max_length,
-                          TaskResult& result) {
-  for (const std::string& text : texts) {
-    if (text.empty()) {
-      result.lengths.push_back(0);
-      continue;
-    }
-    absl::StatusOr<std::vector<int32_t>> ids = tokenizer.Encode(text);
-    if (!ids.ok()) return ids.status();
-    const size_t kept = std::min(ids->size(), static_cast<size_t>(max_length));
-    result.truncated += kept < ids->size();
-    result.tokens.insert(result.tokens.end(), ids->begin(), ids->begin() + static_cast<ptrdiff_t>(kept));
-    result.lengths.push_back(static_cast<uint32_t>(kept));
-  }
-  return absl::OkStatus();
-}
+constexpr size_t kTextsPerTask = 64;
+// A batch is tokenised when it holds this many texts or bytes: enough work for every thread, little memory.
+constexpr size_t kBatchTexts = 16384;
+constexpr size_t kBatchBytes = 8u << 20;
 
 // The first error of any thread.
 class FirstError {
@@ -76,40 +55,68 @@ std::string ItemTitle(std::span<const absl::string_view> values) {
   return title;
 }
 
-absl::StatusOr<TokenizedItems> TokenizeItems(const std::vector<std::string>& texts, const tokenizer::Tokenizer& tokenizer,
-                                             int max_length, int threads, const std::function<void(size_t)>& on_items) {
-  const size_t tasks = (texts.size() + kItemsPerTask - 1) / kItemsPerTask;
-  std::vector<TaskResult> results(tasks);
+absl::StatusOr<std::vector<std::vector<int32_t>>> TokenizeTexts(std::span<const std::string> texts,
+                                                                const tokenizer::Tokenizer& tokenizer, int threads) {
+  const size_t tasks = (texts.size() + kTextsPerTask - 1) / kTextsPerTask;
+  std::vector<std::vector<int32_t>> ids(texts.size());
   std::atomic<size_t> next{0};
-  std::atomic<size_t> done{0};
   FirstError error;
-  auto work = [&](bool report) {
+  auto work = [&] {
     for (size_t task = next++; task < tasks && !error.seen(); task = next++) {
-      const size_t first = task * kItemsPerTask;
-      const size_t count = std::min(kItemsPerTask, texts.size() - first);
-      absl::Status status = TokenizeTask(std::span(texts).subspan(first, count), tokenizer, max_length, results[task]);
-      if (!status.ok()) error.Set(std::move(status));
-      const size_t so_far = done.fetch_add(count) + count;
-      if (report) on_items(so_far);
+      const size_t end = std::min(texts.size(), (task + 1) * kTextsPerTask);
+      for (size_t i = task * kTextsPerTask; i < end; ++i) {
+        if (texts[i].empty()) continue;
+        absl::StatusOr<std::vector<int32_t>> encoded = tokenizer.Encode(texts[i]);
+        if (!encoded.ok()) return error.Set(encoded.status());
+        ids[i] = *std::move(encoded);
+      }
     }
   };
   std::vector<std::jthread> others;
-  for (int i = 1; i < threads && static_cast<size_t>(i) < tasks; ++i) others.emplace_back(work, false);
-  work(true);
+  for (int i = 1; i < threads && static_cast<size_t>(i) < tasks; ++i) others.emplace_back(work);
+  work();
   others.clear();  // joins
   if (error.seen()) return error.status();
+  return ids;
+}
 
-  TokenizedItems items;
-  items.offsets.reserve(texts.size() + 1);
-  items.offsets.push_back(0);
-  for (TaskResult& result : results) {
-    items.tokens.insert(items.tokens.end(), result.tokens.begin(), result.tokens.end());
-    for (uint32_t length : result.lengths) items.offsets.push_back(items.offsets.back() + length);
-    items.truncated += result.truncated;
-    result = TaskResult();
+absl::Status ItemTextCollector::Add(uint32_t item, std::string text, absl::string_view title) {
+  titles_.Set(item, {title.data(), title.size()});
+  batch_bytes_ += text.size();
+  batch_items_.push_back(item);
+  batch_texts_.push_back(std::move(text));
+  const bool full = batch_texts_.size() >= kBatchTexts || batch_bytes_ >= kBatchBytes;
+  return full ? Finish() : absl::OkStatus();
+}
+
+absl::Status ItemTextCollector::Finish() {
+  auto ids = TokenizeTexts(batch_texts_, tokenizer_, threads_);
+  if (!ids.ok()) return ids.status();
+  std::vector<uint32_t> kept;
+  for (size_t i = 0; i < batch_items_.size(); ++i) {
+    const std::vector<int32_t>& all = (*ids)[i];
+    kept.assign(all.begin(), all.begin() + static_cast<ptrdiff_t>(std::min(all.size(), max_length_)));
+    tokens_.Set(batch_items_[i], kept);
+    if (batch_items_[i] >= lengths_.size()) lengths_.resize(size_t{batch_items_[i]} + 1);
+    lengths_[batch_items_[i]] = static_cast<uint32_t>(all.size());
   }
-  on_items(texts.size());
-  return items;
+  batch_items_.clear();
+  batch_texts_.clear();
+  batch_bytes_ = 0;
+  return absl::OkStatus();
+}
+
+void ItemTextCollector::TakeTokens(size_t items, std::vector<uint64_t>& offsets, std::vector<uint32_t>& tokens) {
+  tokens_.Gather(items, offsets, tokens);
+}
+
+void ItemTextCollector::TakeTitles(size_t items, std::vector<uint64_t>& offsets, std::vector<char>& bytes) {
+  titles_.Gather(items, offsets, bytes);
+}
+
+std::vector<uint32_t> ItemTextCollector::TakeLengths(size_t items) {
+  lengths_.resize(items);
+  return std::move(lengths_);
 }
 
 }  // namespace pixelrec::data

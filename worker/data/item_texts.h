@@ -1,16 +1,17 @@
 // Item texts: from the text file's columns to one string per item, and from there to token ids (rules X1-X4, W6, W13).
 //
-// Threads: ItemTexts by one thread; TokenizeItems starts its own.
+// Threads: pure functions, and a collector for one thread; tokenising starts threads of its own.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "worker/data/ragged_rows.h"
 #include "worker/tokenizer/tokenizer.h"
 
 namespace pixelrec::data {
@@ -21,16 +22,40 @@ std::string ItemText(absl::string_view prompt, const std::vector<std::string>& k
 // The values that are not empty, joined with " | ", for people to read.
 std::string ItemTitle(std::span<const absl::string_view> values);
 
-struct TokenizedItems {
-  std::vector<uint64_t> offsets;  // [items + 1]
-  std::vector<uint32_t> tokens;
-  int64_t truncated = 0;  // items cut at max_length
-};
+// Ids of each text, not cut. An empty text has none, not even BOS (W13). The result doesn't depend on `threads`.
+// INVALID_ARGUMENT: a text is not UTF-8.
+absl::StatusOr<std::vector<std::vector<int32_t>>> TokenizeTexts(std::span<const std::string> texts,
+                                                                const tokenizer::Tokenizer& tokenizer, int threads);
 
-// Each text's ids, cut to the first `max_length` (X4); an empty text has none, not even BOS (W13). The result doesn't depend on
-// `threads`. `on_items` is called on the calling thread with the number of items done so far. INVALID_ARGUMENT: a text is not
-// UTF-8.
-absl::StatusOr<TokenizedItems> TokenizeItems(const std::vector<std::string>& texts, const tokenizer::Tokenizer& tokenizer,
-                                             int max_length, int threads, const std::function<void(size_t)>& on_items);
+// Takes the text file row by row and keeps token ids and titles; the texts themselves live only until a batch of them is full.
+class ItemTextCollector {
+ public:
+  ItemTextCollector(const tokenizer::Tokenizer& tokenizer, int max_length, int threads)
+      : tokenizer_(tokenizer), max_length_(static_cast<size_t>(max_length)), threads_(threads) {}
+
+  // The last text of an item wins (X3). INVALID_ARGUMENT: see TokenizeTexts.
+  absl::Status Add(uint32_t item, std::string text, absl::string_view title);
+  // After the last Add, before the results.
+  absl::Status Finish();
+
+  // Results for items 0..items-1, each taken once. Tokens are cut to the first max_length (X4).
+  void TakeTokens(size_t items, std::vector<uint64_t>& offsets, std::vector<uint32_t>& tokens);
+  void TakeTitles(size_t items, std::vector<uint64_t>& offsets, std::vector<char>& bytes);
+  // Tokens of each item's text before it was cut; 0 for an item without text.
+  std::vector<uint32_t> TakeLengths(size_t items);
+
+ private:
+  const tokenizer::Tokenizer& tokenizer_;
+  const size_t max_length_;
+  const int threads_;
+
+  std::vector<uint32_t> batch_items_;
+  std::vector<std::string> batch_texts_;
+  size_t batch_bytes_ = 0;
+
+  RaggedRows<uint32_t> tokens_;
+  RaggedRows<char> titles_;
+  std::vector<uint32_t> lengths_;
+};
 
 }  // namespace pixelrec::data

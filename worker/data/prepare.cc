@@ -1,5 +1,6 @@
 #include "worker/data/prepare.h"
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <system_error>
@@ -12,7 +13,7 @@
 #include "worker/data/dataset_builder.h"
 #include "worker/data/dataset_format.h"
 #include "worker/data/prepare_report.h"
-#include "worker/data/source_file.h"
+#include "worker/data/sources.h"
 #include "worker/data/staging_folder.h"
 #include "worker/tokenizer/tokenizer.h"
 #include "worker/tokenizer/utf8.h"
@@ -29,25 +30,32 @@ constexpr double kTokenizeShare = 0.5;
 // Calls are spaced by progress made, not by a clock: about 200 in all.
 constexpr double kProgressStep = 0.005;
 
+struct SourceSizes {
+  double interactions = 0;  // and item_data
+  double texts = 0;
+};
+
 class Progress {
  public:
-  Progress(const PrepareOptions& options, uint64_t source_bytes)
-      : callback_(options.progress), all_bytes_(2.0 * static_cast<double>(source_bytes)) {}
+  Progress(const PrepareOptions& options, SourceSizes sizes)
+      : callback_(options.progress), to_read_(2 * sizes.interactions + sizes.texts), to_tokenize_(sizes.texts) {}
 
-  void Bytes(uint64_t bytes) {
-    bytes_ += static_cast<double>(bytes);
-    Report("read", all_bytes_ > 0 ? kReadShare * bytes_ / all_bytes_ : 0);
+  // Of hashing all sources, and of reading the interactions.
+  void Read(uint64_t bytes) {
+    read_ += static_cast<double>(bytes);
+    Report("read", kReadShare * Share(read_, to_read_));
   }
-  void Items(size_t done, size_t all) {
-    const double share = all > 0 ? static_cast<double>(done) / static_cast<double>(all) : 1;
-    Report("tokenize", kReadShare + kTokenizeShare * share);
+  void Tokenized(uint64_t bytes) {
+    tokenized_ += static_cast<double>(bytes);
+    Report("tokenize", kReadShare + kTokenizeShare * Share(tokenized_, to_tokenize_));
   }
   void Writing() { Report("write", kReadShare + kTokenizeShare); }
   void Done() { Report("write", 1.0); }
 
  private:
+  static double Share(double done, double all) { return all > 0 ? std::min(done / all, 1.0) : 1; }
+
   void Report(const char* section, double fraction) {
-    fraction = std::min(fraction, 1.0);
     const bool worth_it = section != section_ || fraction >= last_ + kProgressStep || fraction == 1.0;
     if (!callback_ || !worth_it) return;
     section_ = section;
@@ -56,8 +64,10 @@ class Progress {
   }
 
   const std::function<void(const std::string&, double)>& callback_;
-  const double all_bytes_;  // each source is read twice: hashed, then parsed
-  double bytes_ = 0;
+  const double to_read_;
+  const double to_tokenize_;
+  double read_ = 0;
+  double tokenized_ = 0;
   std::string section_;
   double last_ = 0;
 };
@@ -70,22 +80,18 @@ absl::Status CheckOptions(const PrepareOptions& options) {
   return absl::OkStatus();
 }
 
-uint64_t SourceBytes(const PrepareOptions& options) {
-  std::error_code ignored;
-  uint64_t bytes = 0;
-  auto add = [&](const fs::path& file) {
-    const uintmax_t size = fs::file_size(file, ignored);
-    if (!ignored) bytes += size;
+SourceSizes SizesOf(const PrepareOptions& options) {
+  auto size = [](const fs::path& file) {
+    std::error_code error;
+    const uintmax_t bytes = fs::file_size(file, error);
+    return error ? 0.0 : static_cast<double>(bytes);
   };
-  add(options.interaction_data);
-  add(options.text_data);
-  if (options.item_data) add(*options.item_data);
-  return bytes;
+  return {size(options.interaction_data) + (options.item_data ? size(*options.item_data) : 0), size(options.text_data)};
 }
 
 absl::StatusOr<SourceHashes> HashSources(const PrepareOptions& options, Progress& progress) {
   SourceHashes hashes;
-  const OnBytes on_bytes = [&](uint64_t bytes) { progress.Bytes(bytes); };
+  const OnBytes on_bytes = [&](uint64_t bytes) { progress.Read(bytes); };
   auto hash = [&](const fs::path& file, std::string& into) {
     absl::StatusOr<std::string> result = HashFile(file, on_bytes);
     if (result.ok()) into = *std::move(result);
@@ -126,6 +132,16 @@ absl::StatusOr<PrepareReport> FindPrepared(const fs::path& path, const std::stri
   return report;
 }
 
+absl::Status WriteReports(const PrepareOptions& options, const PrepareReport& report, const DatasetStatistics& statistics,
+                          const fs::path& folder) {
+  const ReportHead head = HeadOf(report, options.max_text_length);
+  absl::Status status = storage::WriteFileAtomically(folder / kReportFile, FormatReport(report, statistics));
+  if (!status.ok()) return status;
+  status = storage::WriteFileAtomically(folder / kTextReportFile, RenderText(head, statistics));
+  if (!status.ok()) return status;
+  return storage::WriteFileAtomically(folder / kHtmlReportFile, RenderHtml(head, statistics));
+}
+
 }  // namespace
 
 absl::StatusOr<PrepareReport> Prepare(const PrepareOptions& options) {
@@ -134,7 +150,7 @@ absl::StatusOr<PrepareReport> Prepare(const PrepareOptions& options) {
   if (absl::Status status = CheckOptions(options); !status.ok()) return status;
   absl::StatusOr<std::unique_ptr<tokenizer::Tokenizer>> tokenizer = tokenizer::LoadTokenizer(options.tokenizer_dir);
   if (!tokenizer.ok()) return tokenizer.status();
-  Progress progress(options, SourceBytes(options));
+  Progress progress(options, SizesOf(options));
   absl::StatusOr<SourceHashes> hashes = HashSources(options, progress);
   if (!hashes.ok()) return hashes.status();
   const std::string data_hash = DataHash(options, *hashes, **tokenizer);
@@ -147,8 +163,8 @@ absl::StatusOr<PrepareReport> Prepare(const PrepareOptions& options) {
     report.path = path;
     absl::StatusOr<std::unique_ptr<StagingFolder>> staging = StagingFolder::Create(options.cache_dir, data_hash);
     if (!staging.ok()) return staging.status();
-    const BuildProgress build_progress{[&](uint64_t bytes) { progress.Bytes(bytes); },
-                                       [&](size_t done, size_t all) { progress.Items(done, all); }};
+    const BuildProgress build_progress{[&](uint64_t bytes) { progress.Read(bytes); },
+                                       [&](uint64_t bytes) { progress.Tokenized(bytes); }};
     absl::StatusOr<BuiltDataset> built = BuildDataset(options, *hashes, **tokenizer, build_progress, report);
     if (!built.ok()) return built.status();
     progress.Writing();
@@ -156,8 +172,7 @@ absl::StatusOr<PrepareReport> Prepare(const PrepareOptions& options) {
         WriteDataset(built->Content(options, data_hash, (*tokenizer)->vocab_size()), (*staging)->path() / kDatasetFile);
     if (!status.ok()) return status;
     report.seconds = elapsed();
-    status = storage::WriteFileAtomically((*staging)->path() / kReportFile, FormatReport(report));
-    if (!status.ok()) return status;
+    if (status = WriteReports(options, report, built->statistics, (*staging)->path()); !status.ok()) return status;
     // Another process may have been faster: its folder stays, for trainers may be reading it already.
     prepared = FindPrepared(path, data_hash);
     if (!prepared.ok()) {

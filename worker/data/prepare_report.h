@@ -1,4 +1,5 @@
-// PrepareReport <-> report.json beside dataset.bin, so that a reused dataset tells the same counts as when it was made.
+// What is stored beside dataset.bin: report.json, so that a reused dataset tells the same counts as when it was made, and the
+// same with all statistics for people, as text and as a page.
 //
 // Threads: pure functions.
 #pragma once
@@ -8,13 +9,17 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "worker/data/prepare.h"
+#include "worker/data/report/render.h"
 
 namespace pixelrec::data {
 
-// Everything but `path` and `reused`, which depend on who asks.
-std::string FormatReport(const PrepareReport& report);
+// report.json: every count but `path` and `reused`, which depend on who asks, and under "statistics" all that is known.
+std::string FormatReport(const PrepareReport& report, const DatasetStatistics& statistics);
 
-// DATA_LOSS: not such a report.
+// DATA_LOSS: not such a report. The statistics are for other readers.
 absl::StatusOr<PrepareReport> ParseReport(absl::string_view json);
+
+// For RenderText and RenderHtml.
+ReportHead HeadOf(const PrepareReport& report, int max_text_length);
 
 }  // namespace pixelrec::data
