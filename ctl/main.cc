@@ -38,6 +38,7 @@ int Main(int argc, char** argv) {
   AddCancel(app, session);
   AddWorkers(app, session);
   AddRecommend(app, session);
+  AddDataset(app, session);
   AddLocal(app, session);
   try {
     app.parse(argc, argv);

@@ -1,11 +1,12 @@
 // pixelrec-trainer: one rank of one generation, spawned by pixelrec-worker; or, without a worker, a tool that reads a trained
-// model.
+// model or makes synthetic data.
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
 #include <iostream>
 
 #include "worker/tools/encode.h"
+#include "worker/tools/generate_dataset.h"
 #include "worker/tools/recommend.h"
 #include "worker/trainer_plan.h"
 
@@ -13,16 +14,19 @@ int main(int argc, char** argv) {
   // Activations are tens of megabytes that come and go each step: keep them in the heap instead of mapping and unmapping pages.
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 2047 << 20);
-  CLI::App app("Trains one rank of a PixelRec job. Started by pixelrec-worker; the subcommands read a trained model.");
+  CLI::App app(
+      "Trains one rank of a PixelRec job. Started by pixelrec-worker; the subcommands read a trained model or make data.");
   int channel_fd = -1;
   app.add_option("--channel-fd", channel_fd, "Connected socket to the worker that spawned this process")
       ->check(CLI::NonNegativeNumber);
   const auto recommend = pixelrec::tools::AddRecommend(app);
   const auto encode = pixelrec::tools::AddEncode(app);
+  const auto generate = pixelrec::tools::AddGenerateDataset(app);
   app.require_subcommand(0, 1);
   CLI11_PARSE(app, argc, argv);
   if (recommend->command->parsed()) return pixelrec::tools::RunRecommend(*recommend);
   if (encode->command->parsed()) return pixelrec::tools::RunEncode(*encode);
+  if (generate->command->parsed()) return pixelrec::tools::RunGenerateDataset(*generate);
   if (channel_fd < 0) {
     std::cerr
         << "error: pixelrec-trainer is started by pixelrec-worker (--channel-fd); by hand only with a subcommand: see --help\n";

@@ -20,6 +20,7 @@ void AddLogs(CLI::App& app, Session& session);
 void AddCancel(CLI::App& app, Session& session);
 void AddWorkers(CLI::App& app, Session& session);
 void AddRecommend(CLI::App& app, Session& session);
+void AddDataset(CLI::App& app, Session& session);
 void AddLocal(CLI::App& app, Session& session);
 
 }  // namespace pixelrec::ctl

@@ -1,20 +1,16 @@
 // pixelrecctl recommend: titles for users or for a history, from a trained model. The trainer computes them; this names its
 // inputs.
-#include <unistd.h>
-
-#include <cerrno>
-#include <filesystem>
 #include <memory>
 #include <ostream>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/storage/atomic_file.h"
+#include "ctl/client/job_dataset.h"
 #include "ctl/client/job_state.h"
 #include "ctl/commands/commands.h"
 #include "ctl/exit_code.h"
-#include "ctl/local/detached.h"
+#include "ctl/trainer_tool.h"
 
 namespace pixelrec::ctl {
 namespace {
@@ -42,12 +38,9 @@ absl::Status LookUpJob(JobClient& client, RecommendOptions& options) {
     options.model = job->best_model().path();
   }
   if (!options.dataset.empty()) return absl::OkStatus();
-  const absl::StatusOr<v1::ListJobEventsResponse> events = client.Events(job->job_id(), 0);
-  if (!events.ok()) return events.status();
-  for (const v1::JobEvent& event : events->events()) {
-    if (event.has_dataset_prepared()) options.dataset = event.dataset_prepared().path();
-  }
-  if (options.dataset.empty()) return absl::NotFoundError(absl::StrCat("job ", job->job_id(), " has no prepared dataset"));
+  const absl::StatusOr<std::string> dataset = DatasetOfJob(client, job->job_id());
+  if (!dataset.ok()) return dataset.status();
+  options.dataset = *dataset;
   return absl::OkStatus();
 }
 
@@ -64,19 +57,6 @@ std::vector<std::string> TrainerArguments(const RecommendOptions& options) {
   if (options.threads > 0) add("--threads", absl::StrCat(options.threads));
   add("--format", options.format);
   return arguments;
-}
-
-// Becomes the trainer: its output, its exit code, its signals. Returns only if that fails.
-int BecomeTrainer(const Session& session, const std::vector<std::string>& arguments) {
-  const std::filesystem::path program = TrainerProgram();
-  std::vector<std::string> words = {program.string()};
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  std::vector<char*> pointers;
-  for (std::string& word : words) pointers.push_back(word.data());
-  pointers.push_back(nullptr);
-  session.out.flush();
-  execv(program.c_str(), pointers.data());
-  return session.Fail(storage::ErrnoStatus(errno, "can't run", program));
 }
 
 int Recommend(const Session& session, RecommendOptions options) {

@@ -237,6 +237,40 @@ TEST_F(Commands, RecommendBecomesTheTrainerWithTheJobsPaths) {
   EXPECT_EQ(Run({"recommend", "--model", "/m", "--dataset", "/d", "--history", "a,b"}).exit_code, 1);
 }
 
+TEST_F(Commands, DatasetGenerateBecomesTheTrainer) {
+  const std::string trainer = Write("trainer.sh", "#!/bin/sh\necho \"$@\"\nexit 2\n");
+  std::filesystem::permissions(trainer, std::filesystem::perms::owner_all);
+  extra_environment_.push_back("PIXELREC_TRAINER=" + trainer);
+  const CtlRun run = Run({"dataset", "generate", "--out", "made", "--users", "7", "--mean-events", "6.5"});
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_EQ(run.output, "generate-dataset --out made --users 7 --items 96000 --mean-events 6.5 --seed 42\n");
+  EXPECT_EQ(Run({"dataset"}).exit_code, 2);
+  EXPECT_EQ(Run({"dataset", "generate"}).exit_code, 2);
+}
+
+TEST_F(Commands, DatasetReportShowsWhatPrepareWrote) {
+  std::filesystem::create_directories(dir_ / "cache");
+  Write("cache/report.txt", "the text\n");
+  Write("cache/report.json", "{}\n");
+  Write("cache/report.html", "<html>\n");
+  const std::string folder = (dir_ / "cache").string();
+  EXPECT_EQ(Run({"dataset", "report", folder}).output, "the text\n\nwith pictures: " + folder + "/report.html\n");
+  EXPECT_EQ(Run({"dataset", "report", folder, "-o", "json"}).output, "{}\n");
+  EXPECT_EQ(Run({"dataset", "report", folder, "-o", "html"}).output, "<html>\n");
+  service_.events = [&](const v1::ListJobEventsRequest& request) -> absl::StatusOr<v1::ListJobEventsResponse> {
+    v1::ListJobEventsResponse response;
+    if (request.job() == "demo") response.add_events()->mutable_dataset_prepared()->set_path(folder);
+    return response;
+  };
+  EXPECT_EQ(Run({"dataset", "report", "demo", "-o", "json"}).output, "{}\n");
+  EXPECT_EQ(Run({"dataset", "report", "waiting"}).output, "error: job waiting has no prepared dataset\n");
+  EXPECT_EQ(Run({"dataset", "report", "no/folder"}).output, "error: no/folder: no such folder\n");
+  std::filesystem::remove(dir_ / "cache/report.txt");
+  const CtlRun gone = Run({"dataset", "report", folder});
+  EXPECT_EQ(gone.exit_code, 3);
+  EXPECT_TRUE(absl::StrContains(gone.output, "no prepared dataset with a report")) << gone.output;
+}
+
 TEST_F(Commands, InitWritesAJobAndKeepsAnExistingOne) {
   const std::string file = (dir_ / "new.yaml").string();
   EXPECT_EQ(Run({"init", file}).exit_code, 0);
