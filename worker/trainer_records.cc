@@ -138,6 +138,7 @@ train::TrainJob ToTrainJob(const v1::TrainerCommand& command) {
       .dataset_dir = std::filesystem::path(plan.dataset_cache_dir()) / plan.data_hash(),
       .item_model_dir = spec.model().item_model_dir(),
       .user_model_dir = spec.model().user_model_dir(),
+      .init_from = spec.model().init_from(),
       .output_dir = spec.output_dir(),
       .output_policy = PolicyOf(spec.output_policy()),
       .text_keys = {spec.data().text_keys().begin(), spec.data().text_keys().end()},

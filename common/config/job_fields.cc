@@ -71,9 +71,11 @@ void AddModel(std::vector<Field>& table) {
                       .OnlyNow({1}, "mean pooling (0) and more than one token are not built yet; use 1"));
   table.push_back(Bool("spec.model.gradient_checkpointing", true,
                        "Recompute a layer's activations in the backward pass: less memory, about a third more time."));
-  table.push_back(Path("spec.model.init_from", "Start from the weights of another checkpoint.")
-                      .Nullable()
-                      .OnlyNow({nullptr}, "starting from another checkpoint is not built yet; leave it out"));
+  table.push_back(
+      Path("spec.model.init_from",
+           "Start from the weights of another HLLM: best_model/, checkpoint-epoch-N/, the reference's pytorch_model.bin "
+           "or safetensors file, or a DeepSpeed checkpoint.")
+          .Nullable());
   table.push_back(MakeField(kStringList, "spec.model.freeze", json::array(), "Parts that are not trained: item_llm, user_llm.")
                       .CommaSeparated()
                       .Matching("item_llm|user_llm", "must be item_llm or user_llm"));

@@ -4,11 +4,14 @@
 Usage: $(scripts/fidelity_env.sh) tests/reference/torch_file_fixtures.py
   tests/worker/checkpoint/fixtures/state_dict.{bin,safetensors}   the same tensors by torch.save and by safetensors
   tests/worker/checkpoint/fixtures/legacy.bin                     the format from before torch 1.6
+  tests/worker/checkpoint/fixtures/{single,sharded}_bin/          a Llama of tests/worker/checkpoint/tiny_model.h as pytorch_model.bin,
+                                                                  whole and in shards, beside the same tensors in reference.safetensors
   tests/fuzz/corpus/torch_file/*                                  sound, odd, damaged and hostile files
 """
 
 import collections
 import io
+import json
 import os
 import pickle
 import struct
@@ -17,6 +20,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from transformers import LlamaConfig, LlamaForCausalLM
 
 TESTS = Path(__file__).resolve().parents[1]
 FIXTURES = TESTS / "worker/checkpoint/fixtures"
@@ -56,6 +60,25 @@ def write_state_dict():
     state._metadata = collections.OrderedDict({"": {"version": 1}})
     torch.save(state, FIXTURES / "state_dict.bin")
     torch.save({"weight": torch.ones(2)}, FIXTURES / "legacy.bin", _use_new_zipfile_serialization=False)
+
+
+def write_model_directories():
+    torch.manual_seed(1)
+    config = LlamaConfig(hidden_size=4, intermediate_size=6, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, vocab_size=5,
+                         max_position_embeddings=16)
+    model = LlamaForCausalLM(config).to(torch.bfloat16)
+    state = model.state_dict()
+    for folder in ("single_bin", "sharded_bin"):
+        (FIXTURES / folder).mkdir(exist_ok=True)
+        config.save_pretrained(FIXTURES / folder)
+    torch.save(state, FIXTURES / "single_bin/pytorch_model.bin")
+    save_file({name: tensor.clone() for name, tensor in state.items()}, FIXTURES / "single_bin/reference.safetensors")
+    names = list(state)
+    shards = {"pytorch_model-00001-of-00002.bin": names[:9], "pytorch_model-00002-of-00002.bin": names[9:]}
+    for file, part in shards.items():
+        torch.save({name: state[name] for name in part}, FIXTURES / "sharded_bin" / file)
+    index = {"metadata": {"total_size": 0}, "weight_map": {name: file for file, part in shards.items() for name in part}}
+    (FIXTURES / "sharded_bin/pytorch_model.bin.index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
 
 # --- files made by hand, as small as they can be: the corpus test tries every cut and every changed byte of each
@@ -186,4 +209,5 @@ def write_corpus():
 if __name__ == "__main__":
     FIXTURES.mkdir(parents=True, exist_ok=True)
     write_state_dict()
+    write_model_directories()
     write_corpus()

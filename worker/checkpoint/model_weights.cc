@@ -8,61 +8,19 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
-#include "worker/checkpoint/json_file.h"
 
 namespace pixelrec::checkpoint {
 namespace {
 
-constexpr char kSingleFile[] = "model.safetensors";
-constexpr char kShardIndex[] = "model.safetensors.index.json";
-constexpr size_t kMaxIndexBytes = size_t{64} << 20;
-
 std::string ShapeText(const std::vector<int64_t>& shape) { return absl::StrCat("[", absl::StrJoin(shape, ", "), "]"); }
 
-absl::Status NoWeights(const std::filesystem::path& dir) {
-  std::error_code ignored;
-  std::string hint = "a model directory holds model.safetensors, or shards and model.safetensors.index.json";
-  if (std::filesystem::exists(dir / "pytorch_model.bin", ignored) ||
-      std::filesystem::exists(dir / "pytorch_model.bin.index.json", ignored)) {
-    hint =
-        "it has pytorch_model.bin, which is not read; save the model again with transformers' "
-        "save_pretrained(safe_serialization=True)";
-  }
-  return absl::NotFoundError(absl::StrCat(dir.string(), ": no weights; ", hint));
-}
-
-// Opens every shard of the index and checks that each tensor lies where the index says.
-absl::Status OpenShards(const std::filesystem::path& dir, std::vector<std::unique_ptr<SafetensorsFile>>& files) {
-  const auto index_path = dir / kShardIndex;
-  auto text = ReadTextFile(index_path, kMaxIndexBytes);
-  if (absl::IsNotFound(text.status())) return NoWeights(dir);
-  if (!text.ok()) return text.status();
-  auto index = ParseShardIndex(*text, index_path.string());
-  if (!index.ok()) return index.status();
-  std::map<std::string, SafetensorsFile*> by_name;
-  for (const auto& [tensor, file_name] : *index) {
-    SafetensorsFile*& file = by_name[file_name];
-    if (file == nullptr) {
-      auto opened = SafetensorsFile::Open(dir / file_name);
-      if (!opened.ok()) return opened.status();
-      file = opened->get();
-      files.push_back(*std::move(opened));
-    }
-    if (file->tensors().count(tensor) == 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(index_path.string(), ": says that tensor ", tensor, " is in ", file_name, ", which doesn't have it"));
-    }
-  }
-  return absl::OkStatus();
-}
-
 struct FoundTensor {
-  const SafetensorsFile* file;
+  const TensorFile* file;
   TensorInfo info;
 };
 
 // Every tensor of every file, by its name without "model.".
-absl::StatusOr<std::map<std::string, FoundTensor>> Collect(const std::vector<std::unique_ptr<SafetensorsFile>>& files) {
+absl::StatusOr<std::map<std::string, FoundTensor>> Collect(const std::vector<std::unique_ptr<TensorFile>>& files) {
   std::map<std::string, FoundTensor> found;
   for (const auto& file : files) {
     for (const auto& [stored_name, info] : file->tensors()) {
@@ -97,38 +55,11 @@ bool InsideDecoder(absl::string_view name) {
 
 }  // namespace
 
-absl::StatusOr<std::map<std::string, std::string>> ParseShardIndex(absl::string_view text, absl::string_view file_name) {
-  auto parsed = ParseJson(text, file_name);
-  if (!parsed.ok()) return parsed.status();
-  const auto refuse = [&](absl::string_view why) { return absl::InvalidArgumentError(absl::StrCat(file_name, ": ", why)); };
-  if (!parsed->is_object() || !parsed->contains("weight_map") || !(*parsed)["weight_map"].is_object()) {
-    return refuse("weight_map: missing, or not an object of tensor and file names");
-  }
-  std::map<std::string, std::string> index;
-  for (const auto& [tensor, file] : (*parsed)["weight_map"].items()) {
-    if (!file.is_string()) return refuse(absl::StrCat("weight_map: ", tensor, ": must be a file name"));
-    const std::string name = file.get<std::string>();
-    // Only files of this folder: an index must not lead anywhere else.
-    if (name.empty() || name.find('/') != std::string::npos || name.find('\0') != std::string::npos || name.front() == '.' ||
-        !absl::EndsWith(name, ".safetensors")) {
-      return refuse(absl::StrCat("weight_map: ", tensor, ": \"", name, "\" is not the plain name of a .safetensors file"));
-    }
-    index.emplace(tensor, name);
-  }
-  if (index.empty()) return refuse("weight_map: names no tensor");
-  return index;
-}
-
 absl::StatusOr<ModelWeights> OpenModelWeights(const std::filesystem::path& model_dir, const DecoderConfig& config) {
   ModelWeights weights;
-  auto single = SafetensorsFile::Open(model_dir / kSingleFile);
-  if (single.ok()) {
-    weights.files.push_back(*std::move(single));
-  } else if (!absl::IsNotFound(single.status())) {
-    return single.status();
-  } else if (auto status = OpenShards(model_dir, weights.files); !status.ok()) {
-    return status;
-  }
+  auto files = OpenWeightFiles(model_dir);
+  if (!files.ok()) return files.status();
+  weights.files = *std::move(files);
   auto found = Collect(weights.files);
   if (!found.ok()) return found.status();
 

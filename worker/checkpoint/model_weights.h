@@ -1,4 +1,4 @@
-// The weights of a Hugging Face model directory: one model.safetensors, or shards named by model.safetensors.index.json; mapped,
+// The weights of a Hugging Face model directory, safetensors or pytorch_model.bin, whole or in shards (weight_files.h); mapped,
 // checked against the configuration, not copied.
 //
 // Threads: immutable once opened.
@@ -12,9 +12,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "worker/checkpoint/decoder_config.h"
-#include "worker/checkpoint/safetensors.h"
+#include "worker/checkpoint/weight_files.h"
 
 namespace pixelrec::checkpoint {
 
@@ -26,15 +25,12 @@ struct ModelWeights {
   // Tensors that belong to no part of the decoder (other heads, old rotary tables): not used; say so to the user.
   std::vector<std::string> ignored;
   // What the pointers above lie in.
-  std::vector<std::unique_ptr<SafetensorsFile>> files;
+  std::vector<std::unique_ptr<TensorFile>> files;
 };
 
 // Opens and checks <model_dir>. NOT_FOUND: no weights, and what is there instead; INVALID_ARGUMENT: a missing or unexpected
 // tensor, a wrong shape, an unsupported dtype, an index that disagrees with its shards: "FILE: tensor NAME: expected ..., got
 // ...". DATA_LOSS: a truncated file.
 absl::StatusOr<ModelWeights> OpenModelWeights(const std::filesystem::path& model_dir, const DecoderConfig& config);
-
-// model.safetensors.index.json -> tensor name -> file name (plain names ending in .safetensors). Exposed for fuzzing.
-absl::StatusOr<std::map<std::string, std::string>> ParseShardIndex(absl::string_view json, absl::string_view file_name);
 
 }  // namespace pixelrec::checkpoint

@@ -12,6 +12,7 @@
 #include "worker/train/artifacts.h"
 #include "worker/train/failure.h"
 #include "worker/train/hllm_parameters.h"
+#include "worker/train/init_from.h"
 #include "worker/train/output_folder.h"
 #include "worker/train/parameter_groups.h"
 
@@ -159,6 +160,11 @@ absl::StatusOr<std::unique_ptr<Session>> OpenSession(const TrainJob& job, Worker
       link.Notice(false, absl::StrCat("continuing from ", session->job.resume_from.string(), ", step ", session->position.step,
                                       " of ", session->total_steps));
     }
+  }
+  if (session->job.resume_from.empty() && !job.init_from.empty()) {
+    auto started = InitFrom(job.init_from, *session->parameters);
+    if (!started.ok()) return WithKind(started.status(), FailureKind::kBadModel);
+    if (session->is_rank_zero()) link.Notice(false, *started);
   }
   if (job.bf16 && session->is_rank_zero()) {
     link.Notice(false, "bf16: true was asked for; this rank trains on a CPU, in fp32");

@@ -69,6 +69,7 @@ struct TrainJob {
   std::filesystem::path dataset_dir;  // <cache>/<hash>
   std::filesystem::path item_model_dir;
   std::filesystem::path user_model_dir;
+  std::filesystem::path init_from;  // whose weights training starts from; empty: the model directories'
   std::filesystem::path output_dir;
   OutputPolicy output_policy = OutputPolicy::kNew;
   std::vector<std::string> text_keys;

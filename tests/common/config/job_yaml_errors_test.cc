@@ -155,9 +155,6 @@ const Case kNotYet[] = {
      "job.yaml:10:13: spec.numerics: \"compat\" is not available: compat is not built yet; use exact"},
     {"Freeze", "spec: {model: {freeze: [item]}}\n",
      "job.yaml:1:24: spec.model.freeze: must be item_llm or user_llm (got \"item\")"},
-    {"InitFrom", "spec: {model: {init_from: x}}\n",
-     "job.yaml:1:27: spec.model.init_from: \"x\" is not available: starting from another checkpoint is not built yet; leave it "
-     "out"},
     {"EmbeddingTokens", "spec: {model: {item_emb_token_n: 0}}\n",
      "job.yaml:1:34: spec.model.item_emb_token_n: 0 is not available: mean pooling (0) and more than one token are not built "
      "yet; use 1"},

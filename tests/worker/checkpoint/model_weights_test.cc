@@ -112,9 +112,36 @@ TEST_F(ModelWeightsTest, NamesATruncatedFile) {
 
 TEST_F(ModelWeightsTest, SaysWhatLiesThereInsteadOfWeights) {
   std::filesystem::create_directories(dir());
-  EXPECT_THAT(Refusal(), HasSubstr("no weights; a model directory holds model.safetensors"));
+  EXPECT_THAT(Refusal(), HasSubstr("no weights; a model directory holds model.safetensors or pytorch_model.bin"));
   WriteRaw(dir() / "pytorch_model.bin", "x");
-  EXPECT_THAT(Refusal(), HasSubstr("it has pytorch_model.bin, which is not read; save the model again"));
+  EXPECT_THAT(Refusal(), HasSubstr("pytorch_model.bin: not a ZIP archive"));
+}
+
+// tests/reference/torch_file_fixtures.py: transformers' own model, saved by torch.
+TEST(TorchModelTest, ReadsBinFilesWholeAndInShards) {
+  const std::filesystem::path fixtures = PIXELREC_SOURCE_DIR "/tests/worker/checkpoint/fixtures";
+  const auto expected = *SafetensorsFile::Open(fixtures / "single_bin/reference.safetensors");
+  for (const auto& [folder, files] : {std::pair("single_bin", 1u), std::pair("sharded_bin", 2u)}) {
+    const auto config = ReadDecoderConfig(fixtures / folder);
+    ASSERT_TRUE(config.ok()) << config.status();
+    const auto weights = OpenModelWeights(fixtures / folder, *config);
+    ASSERT_TRUE(weights.ok()) << weights.status();
+    EXPECT_EQ(weights->files.size(), files);
+    EXPECT_EQ(weights->tensors.size(), 20u);
+    for (const auto& [name, tensor] : weights->tensors) {
+      const TensorInfo original = *expected->Find("model." + name);
+      EXPECT_EQ(tensor.dtype, "BF16");
+      EXPECT_EQ(absl::MakeConstSpan(tensor.data, tensor.bytes), absl::MakeConstSpan(original.data, original.bytes)) << name;
+    }
+    ASSERT_TRUE(weights->lm_head.has_value());
+    EXPECT_EQ(weights->lm_head->bytes, 40u);
+  }
+}
+
+TEST_F(ModelWeightsTest, TakesSafetensorsBeforeBin) {
+  Write(TinyTensors());
+  WriteRaw(dir() / "pytorch_model.bin", "x");
+  EXPECT_TRUE(Open().ok());
 }
 
 class ShardedModelTest : public ModelWeightsTest {

@@ -118,24 +118,26 @@ bool WrapsTensor(const PickleValue& callable) {
 
 }  // namespace
 
-// The _rebuild_tensor call inside `value`, or nullptr where it is none.
-absl::StatusOr<const PickleValue*> TorchFile::TensorCall(const PickleValue& value) const {
+// The _rebuild_tensor call inside `value`; its callable is nullptr where there is none.
+absl::StatusOr<TorchFile::TensorCall> TorchFile::FindTensorCall(const PickleValue& value) const {
   const PickleValue* at = &value;
   for (int wrapped = 0; wrapped < 4; ++wrapped) {
-    if (at->kind != Kind::kCall) return nullptr;
-    const PickleValue& callable = pickle_.child(*at, 0);
-    const PickleValue& arguments = pickle_.child(*at, 1);
-    if (IsRebuildTensor(callable)) return at;
-    if (!WrapsTensor(callable)) return nullptr;
-    if (arguments.children.empty()) return Refuse(value, "a Parameter without its tensor");
-    at = &pickle_.child(arguments, 0);
+    if (at->kind != Kind::kCall) return TensorCall{};
+    TensorCall call{&pickle_.child(*at, 0), &pickle_.child(*at, 1)};
+    // A tensor with attributes: (the call's callable, class, the call's arguments, attributes).
+    if (call.callable->IsGlobal("torch._tensor", "_rebuild_from_type_v2") && call.arguments->children.size() == 4)
+      call = {&pickle_.child(*call.arguments, 0), &pickle_.child(*call.arguments, 2)};
+    if (IsRebuildTensor(*call.callable)) return call;
+    if (!WrapsTensor(*call.callable)) return TensorCall{};
+    if (call.arguments->children.empty()) return Refuse(value, "a Parameter without its tensor");
+    at = &pickle_.child(*call.arguments, 0);
   }
   return Refuse(value, "a Parameter of a Parameter of a Parameter");
 }
 
 bool TorchFile::IsTensor(const PickleValue& value) const {
-  const auto call = TensorCall(value);
-  return call.ok() && *call != nullptr;
+  const auto call = FindTensorCall(value);
+  return call.ok() && call->callable != nullptr;
 }
 
 // ('storage', type, key, location, number of elements)
@@ -167,14 +169,14 @@ absl::StatusOr<TorchFile::Storage> TorchFile::StorageOf(const PickleValue& value
 }
 
 // _rebuild_tensor_v3 names the element type of an untyped storage.
-absl::Status TorchFile::ApplyDtype(const PickleValue& call, Storage& storage) const {
-  const PickleValue& arguments = pickle_.child(call, 1);
-  if (!pickle_.child(call, 0).IsGlobal("torch._utils", "_rebuild_tensor_v3")) return absl::OkStatus();
-  if (arguments.children.size() < 7) return Refuse(call, "a tensor with too few facts");
+absl::Status TorchFile::ApplyDtype(const TensorCall& call, Storage& storage) const {
+  const PickleValue& arguments = *call.arguments;
+  if (!call.callable->IsGlobal("torch._utils", "_rebuild_tensor_v3")) return absl::OkStatus();
+  if (arguments.children.size() < 7) return Refuse(arguments, "a tensor with too few facts");
   const PickleValue& dtype = pickle_.child(arguments, 6);
   const auto element = dtype.kind == Kind::kGlobal && dtype.text == "torch" ? DtypeElementType(dtype.name) : std::nullopt;
   if (!element) {
-    return absl::UnimplementedError(absl::StrCat(pickle_name_, ": byte ", call.offset, ": tensors of type ",
+    return absl::UnimplementedError(absl::StrCat(pickle_name_, ": byte ", arguments.offset, ": tensors of type ",
                                                  absl::CHexEscape(dtype.name.substr(0, 100)), " are not read"));
   }
   storage.element = *element;
@@ -182,70 +184,69 @@ absl::Status TorchFile::ApplyDtype(const PickleValue& call, Storage& storage) co
 }
 
 // Arguments 1 to 3: offset, shape, strides. Everything they reach must lie in the storage.
-absl::StatusOr<TorchFile::Layout> TorchFile::LayoutOf(const PickleValue& call, const Storage& storage) const {
-  const PickleValue& arguments = pickle_.child(call, 1);
+absl::StatusOr<TorchFile::Layout> TorchFile::LayoutOf(const PickleValue& arguments, const Storage& storage) const {
   Layout layout;
   const auto offset = Count(pickle_.child(arguments, 1));
   auto shape = Sizes(&pickle_.child(arguments, 2));
   auto strides = Sizes(&pickle_.child(arguments, 3));
   if (!offset || !shape.ok() || !strides.ok() || shape->size() != strides->size() || shape->size() > kMaxDimensions)
-    return Refuse(call, "a tensor whose offset, shape and strides make no sense");
+    return Refuse(arguments, "a tensor whose offset, shape and strides make no sense");
   layout.offset = *offset;
   layout.shape = *std::move(shape);
   layout.strides = *std::move(strides);
   layout.count = 1;
   for (const int64_t size : layout.shape) {
-    if (__builtin_mul_overflow(layout.count, size, &layout.count)) return Refuse(call, "a tensor whose shape leaves 64 bits");
+    if (__builtin_mul_overflow(layout.count, size, &layout.count))
+      return Refuse(arguments, "a tensor whose shape leaves 64 bits");
   }
   if (layout.count == 0) return layout;
   int64_t last = layout.offset, expected = 1;
   for (size_t d = layout.shape.size(); d-- > 0;) {
     int64_t reach = 0;
     if (__builtin_mul_overflow(layout.shape[d] - 1, layout.strides[d], &reach) || __builtin_add_overflow(last, reach, &last))
-      return Refuse(call, "a tensor whose strides leave 64 bits");
+      return Refuse(arguments, "a tensor whose strides leave 64 bits");
     layout.contiguous &= layout.shape[d] == 1 || layout.strides[d] == expected;
     expected *= layout.shape[d];  // at most count
   }
   const auto elements = static_cast<int64_t>(storage.bytes.size() / storage.element.bytes);
   if (last >= elements)
-    return Refuse(call, absl::StrCat("a tensor that reaches to element ", last, " of a storage of ", elements));
+    return Refuse(arguments, absl::StrCat("a tensor that reaches to element ", last, " of a storage of ", elements));
   return layout;
 }
 
 absl::StatusOr<TorchTensor> TorchFile::Tensor(const PickleValue& value) {
-  auto found = TensorCall(value);
-  if (!found.ok()) return found.status();
-  if (*found == nullptr) return Refuse(value, "not a tensor");
-  const PickleValue& call = **found;
-  const PickleValue& arguments = pickle_.child(call, 1);
-  if (arguments.children.size() < 4) return Refuse(call, "a tensor with too few facts");
+  auto call = FindTensorCall(value);
+  if (!call.ok()) return call.status();
+  if (call->callable == nullptr) return Refuse(value, "not a tensor");
+  const PickleValue& arguments = *call->arguments;
+  if (arguments.children.size() < 4) return Refuse(arguments, "a tensor with too few facts");
   auto storage = StorageOf(pickle_.child(arguments, 0));
   if (!storage.ok()) return storage.status();
-  if (auto status = ApplyDtype(call, *storage); !status.ok()) return status;
-  auto layout = LayoutOf(call, *storage);
+  if (auto status = ApplyDtype(*call, *storage); !status.ok()) return status;
+  auto layout = LayoutOf(arguments, *storage);
   if (!layout.ok()) return layout.status();
   TorchTensor tensor{.dtype = std::string(storage->element.name), .shape = layout->shape};
   uint64_t bytes = 0;
   if (__builtin_mul_overflow(static_cast<uint64_t>(layout->count), uint64_t{storage->element.bytes}, &bytes))
-    return Refuse(call, "a tensor whose shape leaves 64 bits");
+    return Refuse(arguments, "a tensor whose shape leaves 64 bits");
   tensor.bytes = static_cast<size_t>(bytes);
   if (bytes == 0) return tensor;
   if (layout->contiguous) {
     tensor.data = storage->bytes.data() + layout->offset * static_cast<int64_t>(storage->element.bytes);
     return tensor;
   }
-  auto copy = CopyContiguous(call, *storage, *layout, tensor.bytes);
+  auto copy = CopyContiguous(arguments, *storage, *layout, tensor.bytes);
   if (!copy.ok()) return copy.status();
   tensor.data = *copy;
   return tensor;
 }
 
 // Row-major order, one element after the other.
-absl::StatusOr<const std::byte*> TorchFile::CopyContiguous(const PickleValue& call, const Storage& storage, const Layout& layout,
-                                                           size_t bytes) {
+absl::StatusOr<const std::byte*> TorchFile::CopyContiguous(const PickleValue& arguments, const Storage& storage,
+                                                           const Layout& layout, size_t bytes) {
   if (bytes > copy_budget_)
-    return Refuse(call, absl::StrCat("a tensor that repeats its values (shape and strides ask for ", bytes,
-                                     " bytes, more than the file warrants); save it after .contiguous()"));
+    return Refuse(arguments, absl::StrCat("a tensor that repeats its values (shape and strides ask for ", bytes,
+                                          " bytes, more than the file warrants); save it after .contiguous()"));
   copy_budget_ -= bytes;
   copies_.push_back(std::make_unique<std::byte[]>(bytes));
   std::byte* out = copies_.back().get();
@@ -271,9 +272,9 @@ absl::StatusOr<StateDict> TorchFile::Tensors(const PickleValue& dict) {
     const PickleValue &key = pickle_.child(dict, i), &value = pickle_.child(dict, i + 1);
     if (key.kind != Kind::kText) return Refuse(key, "a dictionary of tensors with a key that is no text");
     const std::string name(key.text);
-    auto call = TensorCall(value);
+    auto call = FindTensorCall(value);
     if (!call.ok()) return call.status();
-    if (*call == nullptr) {
+    if (call->callable == nullptr) {
       result.skipped[name] = "not a tensor";
       continue;
     }

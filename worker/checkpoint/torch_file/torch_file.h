@@ -63,15 +63,19 @@ class TorchFile {
   absl::Status Refuse(const PickleValue& value, absl::string_view why) const;
 
  private:
+  struct TensorCall {
+    const PickleValue* callable = nullptr;
+    const PickleValue* arguments = nullptr;
+  };
   struct Storage;
   struct Layout;
   TorchFile(absl::Span<const std::byte> file, absl::string_view file_name) : file_name_(file_name), copy_budget_(file.size()) {}
   absl::Status Load(absl::Span<const std::byte> file);
-  absl::StatusOr<const PickleValue*> TensorCall(const PickleValue& value) const;
+  absl::StatusOr<TensorCall> FindTensorCall(const PickleValue& value) const;
   absl::StatusOr<Storage> StorageOf(const PickleValue& value) const;
-  absl::Status ApplyDtype(const PickleValue& call, Storage& storage) const;
-  absl::StatusOr<Layout> LayoutOf(const PickleValue& call, const Storage& storage) const;
-  absl::StatusOr<const std::byte*> CopyContiguous(const PickleValue& value, const Storage& storage, const Layout& layout,
+  absl::Status ApplyDtype(const TensorCall& call, Storage& storage) const;
+  absl::StatusOr<Layout> LayoutOf(const PickleValue& arguments, const Storage& storage) const;
+  absl::StatusOr<const std::byte*> CopyContiguous(const PickleValue& arguments, const Storage& storage, const Layout& layout,
                                                   size_t bytes);
 
   std::string file_name_;
