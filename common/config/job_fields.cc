@@ -31,7 +31,9 @@ Field Enum(std::string path, json value, std::vector<std::string> values, std::s
 
 void AddHead(std::vector<Field>& table) {
   table.push_back(Enum("apiVersion", "pixelrec/v1", {"pixelrec/v1"}, "Version of this format."));
-  table.push_back(Enum("kind", "TrainingJob", {"TrainingJob"}, "What to run."));
+  table.push_back(
+      Enum("kind", "TrainingJob", {"TrainingJob", "Evaluate"},
+           "TrainingJob: train, then evaluate. Evaluate: only rank the targets, with the weights of model.init_from."));
   table.push_back(String("metadata.name", nullptr, "Name of the job; commands take it in place of the id.")
                       .Required()
                       .Matching("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",

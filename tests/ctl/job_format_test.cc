@@ -75,7 +75,9 @@ const json* SchemaOf(const json& schema, const std::string& path) {
 
 // A whole job with one value replaced by `value`, as YAML (which JSON is).
 bool ParserAccepts(const std::string& path, const json& value) {
-  return config::ParseJobYaml(JobTemplate(), "job.yaml", "/base", {path + "=" + value.dump()}).ok();
+  std::vector<std::string> overrides = {path + "=" + value.dump()};
+  if (value == "Evaluate") overrides.push_back("model.init_from=x");  // which it can't do without
+  return config::ParseJobYaml(JobTemplate(), "job.yaml", "/base", overrides).ok();
 }
 
 // Every bound and enumeration of the schema, tried on the parser from both sides.

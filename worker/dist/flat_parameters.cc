@@ -19,7 +19,7 @@ int64_t RoundUp(int64_t n) {
 
 }  // namespace
 
-FlatParameters::FlatParameters(const std::vector<Unit>& units, const at::TensorOptions& options) {
+FlatParameters::FlatParameters(const std::vector<Unit>& units, const at::TensorOptions& options, at::ScalarType compute_type) {
   struct LeafRange {
     std::string name;
     int64_t offset;
@@ -44,11 +44,14 @@ FlatParameters::FlatParameters(const std::vector<Unit>& units, const at::TensorO
   }
   weights_ = at::zeros({offset}, options);
   gradients_ = at::zeros({offset}, options);
+  const bool one_type = weights_.scalar_type() == compute_type;
+  compute_weights_ = one_type ? weights_ : at::zeros({offset}, options.dtype(compute_type));
+  compute_gradients_ = one_type ? gradients_ : at::zeros({offset}, options.dtype(compute_type));
   for (const LeafRange& leaf : leaves) {
     const int64_t count = Count(leaf.shape);
-    at::Tensor view = weights_.narrow(0, leaf.offset, count).view(leaf.shape).detach().requires_grad_(true);
+    at::Tensor view = compute_weights_.narrow(0, leaf.offset, count).view(leaf.shape).detach().requires_grad_(true);
     // AccumulateGrad adds in place to a gradient that is already there, so gradients land in the flat buffer.
-    view.mutable_grad() = gradients_.narrow(0, leaf.offset, count).view(leaf.shape);
+    view.mutable_grad() = compute_gradients_.narrow(0, leaf.offset, count).view(leaf.shape);
     leaves_[leaf.name] = view;
   }
 }
@@ -63,7 +66,23 @@ at::Tensor FlatParameters::view(const at::Tensor& flat, const std::string& name)
 at::Tensor FlatParameters::weight(const std::string& name) const { return view(weights_, name); }
 at::Tensor FlatParameters::gradient(const std::string& name) const { return view(gradients_, name); }
 
-void FlatParameters::ZeroGradients() { gradients_.zero_(); }
+void FlatParameters::ZeroGradients() {
+  gradients_.zero_();
+  compute_gradients_.zero_();
+}
+
+void FlatParameters::RoundWeights() {
+  if (!compute_weights_.is_same(weights_)) compute_weights_.copy_(weights_);
+}
+
+void FlatParameters::RoundMasters() {
+  RoundWeights();
+  if (!compute_weights_.is_same(weights_)) weights_.copy_(compute_weights_);
+}
+
+void FlatParameters::CollectGradients() {
+  if (!compute_gradients_.is_same(gradients_)) gradients_.copy_(compute_gradients_);
+}
 
 void FlatParameters::Freeze(const std::string& prefix) {
   for (auto& [name, leaf] : leaves_) {

@@ -30,7 +30,8 @@ at::Tensor UserVectors(const model::Hllm& hllm, const at::Tensor& items_IH,
     rows.insert(rows.end(), read.begin(), read.end());
     segments.Append(static_cast<int64_t>(read.size()));
   }
-  const at::Tensor history = items_IH.index_select(0, at::tensor(rows, at::kLong).to(items_IH.device()));
+  const at::Tensor history = items_IH.index_select(0, at::tensor(rows, at::kLong).to(items_IH.device()))
+                                 .to(hllm.weights().logit_scale.scalar_type());  // the weights' dtype
   return Normalized(hllm.EncodeUsers(history, segments, model::Rows::kLastOfSegment).to(at::kFloat));
 }
 
@@ -72,10 +73,10 @@ TargetRanks NobodyRanked(const data::Dataset& dataset) {
 }
 
 TargetRanks RankTargets(const data::Dataset& dataset, const model::Hllm& hllm, const at::Tensor& items_IH,
-                        const dist::ProcessGroup& group, Split split) {
+                        const dist::ProcessGroup& group, Split split, at::ScalarType score_type) {
   const at::NoGradGuard no_graph;
   const int64_t items = dataset.num_items();
-  const at::Tensor item_vectors_HI = ItemVectors(items_IH).t().contiguous();
+  const at::Tensor item_vectors_HI = ItemVectors(items_IH).to(score_type).t().contiguous();
   TargetRanks result = NobodyRanked(dataset);
   const std::span<const uint32_t> all = dataset.eval_users();
   // Batches know nothing of ranks, like the calls of EncodeAllItems: every score is the same at any world size, to the bit.
@@ -88,7 +89,7 @@ TargetRanks RankTargets(const data::Dataset& dataset, const model::Hllm& hllm, c
       const auto events = dataset.history(user);
       histories.push_back(events.first(HistoryLength(events.size(), split)));
     }
-    const at::Tensor scores = UserVectors(hllm, items_IH, histories).mm(item_vectors_HI).cpu();
+    const at::Tensor scores = UserVectors(hllm, items_IH, histories).to(score_type).mm(item_vectors_HI).to(at::kFloat).cpu();
     at::parallel_for(0, static_cast<int64_t>(users.size()), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const auto n = static_cast<size_t>(i);

@@ -30,9 +30,9 @@ struct TargetRanks {
 TargetRanks NobodyRanked(const data::Dataset& dataset);
 
 // items_IH: EncodeAllItems. Scores are fp32 cosines, held for one batch of users at a time; every rank gets the whole result,
-// which is the same at any world size.
+// which is the same at any world size. `score_type`: kBFloat16 rounds vectors and scores as the reference does (rule V3).
 TargetRanks RankTargets(const data::Dataset& dataset, const model::Hllm& hllm, const at::Tensor& items_IH,
-                        const dist::ProcessGroup& group, Split split);
+                        const dist::ProcessGroup& group, Split split, at::ScalarType score_type = at::kFloat);
 
 struct ScoredItem {
   uint32_t item;

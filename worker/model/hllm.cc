@@ -66,7 +66,7 @@ NceLoss ComputeNceLoss(const at::Tensor& user_RH, const at::Tensor& target_RH, c
 at::Tensor NceStatistics(const at::Tensor& logits) {
   const at::NoGradGuard no_graph;
   const at::Tensor rank = (logits > logits.narrow(1, 0, 1)).sum(1);  // logits before the positive
-  const at::Tensor kept = (logits > std::numeric_limits<float>::lowest() / 100).sum();
+  const at::Tensor kept = (logits.to(at::kFloat) > std::numeric_limits<float>::lowest() / 100).sum();
   std::vector<at::Tensor> sums = {at::scalar_tensor(logits.size(0), at::kDouble).to(logits.device()), kept.to(at::kDouble)};
   for (const int k : kNceTopK) sums.push_back((rank < k).sum().to(at::kDouble));
   return at::stack(sums);

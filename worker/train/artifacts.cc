@@ -11,6 +11,7 @@
 #include "worker/checkpoint/best_model.h"
 #include "worker/checkpoint/checkpoint_files.h"
 #include "worker/train/failure.h"
+#include "worker/train/optimizer.h"
 #include "worker/train/tensor_bytes.h"
 
 namespace pixelrec::train {
@@ -167,7 +168,7 @@ absl::Status RestoreCheckpoint(const std::filesystem::path& path, Session& s) {
   if (auto status = CopyNamedTensors(*opened->optimizer, checkpoint::kSecondMoment, *s.parameters, s.optimizer->exp_avg_sq());
       !status.ok())
     return status;
-  s.parameters->weight("logit_scale").clamp_(0, model::kMaxLogitScale);  // rule W14
+  FollowMasters(*s.parameters, s.job.compat);
   s.optimizer->set_steps(m.updates);
   s.position = {.step = m.step,
                 .epoch = m.epoch,

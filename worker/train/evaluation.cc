@@ -16,7 +16,10 @@ absl::Status RunEvaluation(Session& session, WorkerLink& link, ProgressLog& log)
   const at::Tensor items =
       eval::EncodeAllItems(dataset, *session.hllm, session.group, [&](double fraction) { log.Section("evaluate", fraction, 1); });
   const double loss = ValidationLoss(dataset, *session.hllm, items, session.group, session.job.seed);
-  const auto rank = [&](eval::Split split) { return eval::RankTargets(dataset, *session.hllm, items, session.group, split); };
+  const at::ScalarType scores = session.job.compat.bf16_scores ? at::kBFloat16 : at::kFloat;
+  const auto rank = [&](eval::Split split) {
+    return eval::RankTargets(dataset, *session.hllm, items, session.group, split, scores);
+  };
   const eval::TargetRanks validation = rank(eval::Split::kValidation), test = rank(eval::Split::kTest);
   if (!session.is_rank_zero()) return absl::OkStatus();
   ResultRecord result{.validation = RankingOf(dataset, eval::Split::kValidation, validation, session.job.ks),

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "worker/eval/item_matrix.h"
+#include "worker/model/compat_loss.h"
 
 namespace pixelrec::train {
 namespace {
@@ -34,7 +35,7 @@ at::Tensor EncodeDistinctItems(const data::Dataset& dataset, const model::Hllm& 
 }  // namespace
 
 MicroStep ForwardMicroStep(const data::Dataset& dataset, const model::Hllm& hllm, const dist::ProcessGroup& group,
-                           const data::RankBatch& batch) {
+                           const data::RankBatch& batch, const CompatTraining& compat) {
   const at::Tensor items_IH = EncodeDistinctItems(dataset, hllm, batch.items);
   const auto gather = [&](const std::vector<int64_t>& rows) {
     return items_IH.index_select(0, at::tensor(rows, at::kLong).to(items_IH.device()));
@@ -52,9 +53,16 @@ MicroStep ForwardMicroStep(const data::Dataset& dataset, const model::Hllm& hllm
   }
   const at::Tensor negatives_KH = dist::GatherRowsWithGradient(group, gather(batch.negatives), batch.negatives_by_rank);
   const at::Tensor users_RH = hllm.EncodeUsers(gather(inputs), histories, model::Rows::kAll);
+  // What the rank's sum of losses is divided by: rule W3, or the mean of the ranks' means (N5).
+  const double rows = static_cast<double>(std::max<int64_t>(1, batch.valid_rows));
+  const double divisor =
+      compat.mean_per_rank ? rows * group.world_size() : static_cast<double>(std::max<int64_t>(1, batch.global_valid_rows));
+  if (compat.bf16_rounding) {
+    const auto loss = model::ComputeCompatNceLoss(users_RH, gather(targets), negatives_KH, hllm.weights().logit_scale);
+    return {.loss = loss.mean * (rows / divisor), .statistics = model::NceStatistics(loss.logits)};
+  }
   const model::NceLoss loss = model::ComputeNceLoss(users_RH, gather(targets), negatives_KH, hllm.weights().logit_scale);
-  return {.loss = loss.sum / static_cast<double>(std::max<int64_t>(1, batch.global_valid_rows)),
-          .statistics = model::NceStatistics(loss.logits)};
+  return {.loss = loss.sum / divisor, .statistics = model::NceStatistics(loss.logits)};
 }
 
 }  // namespace pixelrec::train

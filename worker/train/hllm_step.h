@@ -9,16 +9,18 @@
 #include "worker/data/dataset.h"
 #include "worker/dist/process_group.h"
 #include "worker/model/hllm.h"
+#include "worker/train/train_job.h"
 
 namespace pixelrec::train {
 
 struct MicroStep {
-  // [] this rank's sum over its valid rows, divided by the valid rows of the whole global batch. Summed over ranks and
-  // micro-steps it is the loss; its gradients, summed likewise, are the exact gradient through every gathered negative.
+  // [] this rank's sum over its valid rows, divided by the valid rows of the whole global batch (mean_per_rank: rule N5's share).
+  // Summed over ranks and micro-steps it is the loss; its gradients, summed likewise, are the exact gradient through every
+  // gathered negative.
   at::Tensor loss;
   at::Tensor statistics;  // model::NceStatistics of this rank's rows
 };
 MicroStep ForwardMicroStep(const data::Dataset& dataset, const model::Hllm& hllm, const dist::ProcessGroup& group,
-                           const data::RankBatch& batch);
+                           const data::RankBatch& batch, const CompatTraining& compat = {});
 
 }  // namespace pixelrec::train

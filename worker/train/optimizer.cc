@@ -8,6 +8,8 @@
 
 #include <cmath>
 
+#include "worker/model/hllm.h"
+
 namespace pixelrec::train {
 
 double ClipGradients(dist::FlatParameters& parameters, double max_norm) {
@@ -16,6 +18,13 @@ double ClipGradients(dist::FlatParameters& parameters, double max_norm) {
   const double factor = max_norm / (norm + 1e-6);
   if (factor < 1) at::Tensor(parameters.gradients()).mul_(factor);
   return norm;
+}
+
+void FollowMasters(dist::FlatParameters& parameters, const CompatTraining& compat) {
+  const at::NoGradGuard no_graph;
+  if (!compat.bf16_rounding) parameters.weight("logit_scale").clamp_(0, model::kMaxLogitScale);
+  parameters.RoundWeights();
+  if (compat.bf16_rounding) parameters.leaf("logit_scale").clamp_(0, model::kMaxLogitScale);
 }
 
 AdamW::AdamW(dist::FlatParameters& parameters, const std::vector<ParameterGroup>& groups, const Options& options)

@@ -59,7 +59,8 @@ absl::Status OpenModels(Session& s, WorkerLink& link) {
     *config = *std::move(read);
   }
   if (auto status = CheckModelsFit(s); !status.ok()) return status;
-  s.parameters = std::make_unique<dist::FlatParameters>(HllmUnits(s.item_config, s.user_config), at::TensorOptions(at::kFloat));
+  s.parameters = std::make_unique<dist::FlatParameters>(HllmUnits(s.item_config, s.user_config), at::TensorOptions(at::kFloat),
+                                                        s.job.compat.bf16_rounding ? at::kBFloat16 : at::kFloat);
   for (const auto& [side, dir, config] : {std::tuple("item_llm", &s.job.item_model_dir, &s.item_config),
                                           std::tuple("user_llm", &s.job.user_model_dir, &s.user_config)}) {
     auto unused = LoadSide(*dir, *config, side, *s.parameters);
@@ -123,6 +124,26 @@ absl::Status ClaimOutput(Session& s, WorkerLink& link) {
   return absl::OkStatus();
 }
 
+// Where training begins: at a checkpoint of this job, else at init_from's weights, else at those of the model directories.
+absl::Status LoadPosition(Session& s, WorkerLink& link) {
+  if (!s.job.resume_from.empty()) {
+    if (auto status = RestoreCheckpoint(s.job.resume_from, s); !status.ok()) return status;
+    if (s.is_rank_zero()) {
+      link.Notice(
+          false, absl::StrCat("continuing from ", s.job.resume_from.string(), ", step ", s.position.step, " of ", s.total_steps));
+    }
+    return absl::OkStatus();
+  }
+  if (!s.job.init_from.empty()) {
+    auto started = InitFrom(s.job.init_from, *s.parameters);
+    if (!started.ok()) return WithKind(started.status(), FailureKind::kBadModel);
+    if (s.is_rank_zero()) link.Notice(false, *started);
+  }
+  if (s.job.compat.bf16_rounding) s.parameters->RoundMasters();
+  FollowMasters(*s.parameters, s.job.compat);
+  return absl::OkStatus();
+}
+
 absl::Status CollectFacts(Session& s) {
   auto item = checkpoint::DigestFile(s.job.item_model_dir / "config.json");
   if (!item.ok()) return item.status();
@@ -154,18 +175,7 @@ absl::StatusOr<std::unique_ptr<Session>> OpenSession(const TrainJob& job, Worker
   if (auto status = CollectFacts(*session); !status.ok()) return WithKind(status, FailureKind::kBadModel);
   if (auto status = MeetPeers(*session, link); !status.ok()) return WithKind(status, FailureKind::kCollective);
   if (auto status = ClaimOutput(*session, link); !status.ok()) return status;
-  if (!session->job.resume_from.empty()) {
-    if (auto status = RestoreCheckpoint(session->job.resume_from, *session); !status.ok()) return status;
-    if (session->is_rank_zero()) {
-      link.Notice(false, absl::StrCat("continuing from ", session->job.resume_from.string(), ", step ", session->position.step,
-                                      " of ", session->total_steps));
-    }
-  }
-  if (session->job.resume_from.empty() && !job.init_from.empty()) {
-    auto started = InitFrom(job.init_from, *session->parameters);
-    if (!started.ok()) return WithKind(started.status(), FailureKind::kBadModel);
-    if (session->is_rank_zero()) link.Notice(false, *started);
-  }
+  if (auto status = LoadPosition(*session, link); !status.ok()) return status;
   if (job.bf16 && session->is_rank_zero()) {
     link.Notice(false, "bf16: true was asked for; this rank trains on a CPU, in fp32");
   }

@@ -50,6 +50,20 @@ struct EpochRecord {
 struct EarlyStopping {
   std::string metric = "validation_loss";  // or "recall@K", "ndcg@K" of the validation targets
   int patience = 0;                        // epochs in a row that may pass without a better value; 0: never stop early
+  bool as_good_is_better = false;          // rule O5
+};
+
+// Rules of the reference that `exact` mends, as far as they act on numbers (those on data: data::CompatRules). All off is
+// `exact`.
+struct CompatTraining {
+  bool bf16_rounding = false;  // P1, P2, N1: weights, activations, logits and loss in bf16, fp32 masters of the rounded weights
+  bool mean_per_rank = false;  // N5: the mean of the ranks' means, whatever their row counts (not W3)
+  bool no_clipping = false;    // O2: max_grad_norm is read and never applied
+  bool best_by_ndcg = false;   // O5: best_model/ and early stopping by NDCG at the largest cut-off; as good counts as better
+  bool bf16_scores = false;    // V3: scores of the ranking in bf16
+
+  static constexpr CompatTraining All() { return {true, true, true, true, true}; }
+  bool operator==(const CompatTraining&) const = default;
 };
 
 // What to do with another job's results in output_dir.
@@ -93,6 +107,7 @@ struct TrainJob {
   std::vector<std::string> freeze;                             // "item_llm", "user_llm"
   std::vector<std::pair<std::string, double>> lr_mult_prefix;  // learning-rate factor by parameter-name prefix
   EarlyStopping early_stopping;
+  CompatTraining compat;
   int evaluate_every_epochs = 1;
   std::vector<int> ks = {5, 10, 50, 200};
   int64_t checkpoint_every_steps = 0;    // 0: never

@@ -38,7 +38,7 @@ class Trainer {
     epochs_ = s_.job.finished_epochs;
     last_checkpoint_ = Clock::now();
     while (s_.position.epoch < s_.job.epochs) {
-      if (const auto reason = ReasonToStopEarly(s_.job.early_stopping, epochs_)) {
+      if (const auto reason = ReasonToStopEarly(EarlyStoppingOf(s_.job), epochs_)) {
         if (s_.is_rank_zero()) link_.Notice(false, *reason);
         break;
       }
@@ -116,9 +116,7 @@ class Trainer {
     if (auto status = Evaluate(record); !status.ok()) return status;
     evaluation_seconds_ += SecondsSince(start);
     record.seconds = SecondsSince(epoch_start_);
-    // A loss that is not finite is never the best: no later one would compare lower.
-    record.best = std::isfinite(record.validation_loss) &&
-                  (!s_.position.best_validation_loss || record.validation_loss < *s_.position.best_validation_loss);
+    record.best = IsBest(s_.job, epochs_, record, s_.position.best_validation_loss);
     if (record.best) s_.position.best_validation_loss = record.validation_loss;
     s_.position.epoch += 1;
     s_.position.step_in_epoch = 0;
@@ -146,7 +144,7 @@ class Trainer {
     const bool ranked =
         s_.job.evaluate_every_epochs > 0 && (epoch() % s_.job.evaluate_every_epochs == 0 || epoch() == s_.job.epochs);
     if (ranked) {
-      const eval::TargetRanks ranks = eval::RankTargets(*s_.dataset, *s_.hllm, items, s_.group, eval::Split::kValidation);
+      const eval::TargetRanks ranks = RankTargets(items, eval::Split::kValidation);
       record.validation = RankingOf(*s_.dataset, eval::Split::kValidation, ranks, s_.job.ks);
     }
     if (!std::isfinite(record.validation_loss)) {
@@ -160,6 +158,11 @@ class Trainer {
                                 [&](double fraction) { log_.Section(section, fraction, epoch()); });
   }
 
+  eval::TargetRanks RankTargets(const at::Tensor& items, eval::Split split) {
+    const at::ScalarType scores = s_.job.compat.bf16_scores ? at::kBFloat16 : at::kFloat;
+    return eval::RankTargets(*s_.dataset, *s_.hllm, items, s_.group, split, scores);
+  }
+
   absl::Status FinishJob() {
     if (auto status = AwaitCommits(); !status.ok()) return status;
     s_.group.Barrier();  // best_model/ is in place before any rank reads it
@@ -167,10 +170,11 @@ class Trainer {
     if (s_.position.best_validation_loss && !epochs_.empty() && !epochs_.back().best) {
       const auto best = s_.job.output_dir / "best_model";
       if (auto status = LoadBestModelWeights(best, *s_.parameters); !status.ok()) return status;
+      FollowMasters(*s_.parameters, s_.job.compat);
       if (s_.is_rank_zero()) link_.Notice(false, "the last epoch wasn't the best: the test metrics are best_model's");
     }
     const at::Tensor items = EncodeItems("evaluate");
-    const eval::TargetRanks ranks = eval::RankTargets(*s_.dataset, *s_.hllm, items, s_.group, eval::Split::kTest);
+    const eval::TargetRanks ranks = RankTargets(items, eval::Split::kTest);
     if (!s_.is_rank_zero()) return absl::OkStatus();
     ResultRecord result{.epochs = epochs_,
                         .train_seconds = train_seconds_,

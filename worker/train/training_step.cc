@@ -1,5 +1,6 @@
 #include "worker/train/training_step.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
@@ -8,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -64,10 +66,12 @@ TrainingStep::Sums TrainingStep::Accumulate(BatchPrefetcher& batches, int epoch,
         std::max(record.negatives, std::accumulate(batch.negatives_by_rank.begin(), batch.negatives_by_rank.end(), int64_t{0}));
     sums.global_valid_rows = batch.global_valid_rows;
     record.data_seconds += lap();
-    const MicroStep forward = ForwardMicroStep(*s_.dataset, *s_.hllm, s_.group, batch);
+    const MicroStep forward = ForwardMicroStep(*s_.dataset, *s_.hllm, s_.group, batch, s_.job.compat);
     record.forward_seconds += lap();
-    forward.loss.backward();
-    sums.loss += forward.loss.item<double>();
+    // The reference has no micro-steps; with them, a rank's mean is the mean over its micro-steps.
+    const double weight = s_.job.compat.mean_per_rank ? 1.0 / static_cast<double>(micro_steps) : 1.0;
+    (weight == 1 ? forward.loss : forward.loss * weight).backward();
+    sums.loss += forward.loss.item<double>() * weight;
     sums.statistics.add_(forward.statistics.cpu());
     record.backward_seconds += lap();
   }
@@ -77,7 +81,8 @@ TrainingStep::Sums TrainingStep::Accumulate(BatchPrefetcher& batches, int epoch,
 
 void TrainingStep::Reduce(const Sums& mine, StepOutcome& outcome) {
   StepRecord& record = outcome.record;
-  s_.group.AllReduceSum(s_.parameters->gradients());
+  s_.group.AllReduceSum(s_.parameters->compute_gradients());
+  s_.parameters->CollectGradients();
   // One small reduction carries everything else that all ranks must agree on.
   const std::optional<StopRequest> stop = link_.StopRequested();
   at::Tensor reduced = at::cat({at::tensor({mine.loss, static_cast<double>(record.samples), static_cast<double>(record.tokens),
@@ -118,11 +123,12 @@ absl::Status TrainingStep::WatchForCollapse(const StepRecord& record) {
 
 absl::Status TrainingStep::Apply(StepRecord& record) {
   const at::NoGradGuard no_graph;
-  record.grad_norm = ClipGradients(*s_.parameters, s_.job.max_grad_norm);
+  constexpr double kNoLimit = std::numeric_limits<double>::infinity();
+  record.grad_norm = ClipGradients(*s_.parameters, s_.job.compat.no_clipping ? kNoLimit : s_.job.max_grad_norm);
   record.nonfinite = !std::isfinite(record.grad_norm) || !std::isfinite(record.loss);
   if (!record.nonfinite) {
     s_.optimizer->Step(record.learning_rate);
-    s_.parameters->weight("logit_scale").clamp_(0, model::kMaxLogitScale);  // rule W14
+    FollowMasters(*s_.parameters, s_.job.compat);
     nonfinite_in_row_ = 0;
     return absl::OkStatus();
   }

@@ -24,7 +24,8 @@ double ValidationLoss(const data::Dataset& dataset, const model::Hllm& hllm, con
       std::vector<int64_t> ids;
       ids.reserve(indices.size());
       for (const int64_t i : indices) ids.push_back(batch.items[static_cast<size_t>(i)]);
-      return items_IH.index_select(0, at::tensor(ids, at::kLong).to(items_IH.device()));
+      return items_IH.index_select(0, at::tensor(ids, at::kLong).to(items_IH.device()))
+          .to(hllm.weights().logit_scale.scalar_type());  // the weights' dtype
     };
     const at::Tensor users = hllm.EncodeUsers(embeddings(batch.history), {batch.row_offsets}, model::Rows::kLastOfSegment);
     const model::NceLoss loss =

@@ -137,6 +137,13 @@ TEST(JobSpec, PartsOfTheModelAndOfTraining) {
   EXPECT_EQ(spec.train().lr_mult_prefix().at("user_llm"), 0.5);
 }
 
+TEST(JobSpec, EvaluateNeedsWeights) {
+  const auto without = config::ParseJobYaml(kMinimal, "job.yaml", "/base", {"kind=Evaluate"});
+  EXPECT_THAT(std::string(without.status().message()),
+              testing::HasSubstr("spec.model.init_from: is required for kind: Evaluate"));
+  EXPECT_EQ(Parse(kMinimal, {"kind=Evaluate", "model.init_from=out/best_model"}).kind(), "Evaluate");
+}
+
 TEST(JobSpec, AnEmptyPromptStaysEmpty) {
   const v1::JobSpec spec = Parse(kMinimal, {"data.item_prompt=\"\""});
   EXPECT_TRUE(spec.data().has_item_prompt());

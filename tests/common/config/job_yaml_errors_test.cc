@@ -165,7 +165,7 @@ const Case kNotYet[] = {
      "job.yaml:10:14: spec.train.profile: true is not available: profiling is not built yet; leave it out"},
     {"TimeLimit", Job("", "  scheduling: {time_limit: 2h}"),
      "job.yaml:10:28: spec.scheduling.time_limit: 7200000 is not available: time limits are not built yet; leave it out"},
-    {"Kind", "kind: Train\n", "job.yaml:1:7: kind: must be one of TrainingJob (got \"Train\")"},
+    {"Kind", "kind: Train\n", "job.yaml:1:7: kind: must be one of TrainingJob, Evaluate (got \"Train\")"},
     {"Optimizer", Job("optimizer: sgd"), "job.yaml:10:16: spec.train.optimizer: must be one of adamw (got \"sgd\")"},
     {"Scheduler", Job("lr_scheduler_type: linear"),
      "job.yaml:10:24: spec.train.lr_scheduler_type: must be one of cosine (got \"linear\")"},

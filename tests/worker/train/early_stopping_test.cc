@@ -43,5 +43,32 @@ TEST(EarlyStopping, ALossThatIsNotFiniteIsPassedOver) {
   EXPECT_TRUE(ReasonToStopEarly({.patience = 1}, Losses({5, NAN, 6})));
 }
 
+// Rule O5 of the reference, in compat alone.
+TEST(EarlyStopping, CompatSelectsByNdcgAndStopsWhenSixEpochsAreWorse) {
+  TrainJob job{.ks = {10, 200}};
+  job.compat.best_by_ndcg = true;
+  const EarlyStopping options = EarlyStoppingOf(job);
+  std::vector<EpochRecord> epochs = Losses({3, 4, 5, 6, 7, 8, 9, 10});
+  const auto set = [&](size_t epoch, double ndcg) { epochs[epoch].validation.at = {{.k = 200, .recall = 0, .ndcg = ndcg}}; };
+  set(0, 0.1);
+  set(1, 0.1);
+  EXPECT_TRUE(IsBest(job, std::span(epochs).first(1), epochs[1], 3.0));  // as good is better, whatever the loss
+  for (size_t epoch = 2; epoch < 8; ++epoch) {
+    set(epoch, 0.05);
+    EXPECT_FALSE(IsBest(job, std::span(epochs).first(epoch), epochs[epoch], 3.0));
+    EXPECT_EQ(ReasonToStopEarly(options, std::span(epochs).first(epoch + 1)).has_value(), epoch == 7) << epoch;
+  }
+  job.early_stopping.patience = 2;  // what the job says counts
+  EXPECT_EQ(EarlyStoppingOf(job).patience, 2);
+}
+
+TEST(Best, ByTheLowestFiniteValidationLoss) {
+  const TrainJob job;
+  EXPECT_TRUE(IsBest(job, {}, Losses({5})[0], std::nullopt));
+  EXPECT_TRUE(IsBest(job, {}, Losses({4})[0], 5.0));
+  EXPECT_FALSE(IsBest(job, {}, Losses({5})[0], 5.0));
+  EXPECT_FALSE(IsBest(job, {}, Losses({NAN})[0], std::nullopt));
+}
+
 }  // namespace
 }  // namespace pixelrec::train

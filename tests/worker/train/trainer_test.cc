@@ -156,6 +156,31 @@ TEST_F(TrainerTest, AFrozenSideStaysAsItWas) {
   EXPECT_GT(distance("user_llm.layers.0.mlp.up_proj.weight"), 0);
 }
 
+// An Evaluate job of the best model finds what the training job found, and trains and writes nothing.
+TEST_F(TrainerTest, EvaluateRanksWithTheGivenWeights) {
+  TrainJob job = Job("trained");
+  job.learning_rate = 1e-3;
+  RecordingLink trained;
+  ASSERT_TRUE(RunTraining(job, trained).ok());
+  TrainJob evaluate = Job("evaluated");
+  evaluate.evaluate_only = true;
+  evaluate.init_from = job.output_dir / "best_model";
+  std::vector<RecordingLink> links;
+  for (const absl::Status& s : RunGang(evaluate, 2, links)) ASSERT_TRUE(s.ok()) << s;
+  ASSERT_TRUE(links[0].result.has_value());
+  const ResultRecord &expected = *trained.result, &got = *links[0].result;
+  ASSERT_EQ(got.test.at.size(), expected.test.at.size());
+  for (size_t i = 0; i < got.test.at.size(); ++i) {
+    EXPECT_EQ(got.test.at[i].recall, expected.test.at[i].recall);
+    EXPECT_EQ(got.test.at[i].ndcg, expected.test.at[i].ndcg);
+    EXPECT_EQ(got.validation.at[i].recall, trained.epochs[0].validation.at[i].recall);
+  }
+  EXPECT_NEAR(*got.validation_loss, trained.epochs[0].validation_loss, 1e-6);
+  EXPECT_TRUE(links[0].steps.empty());
+  EXPECT_TRUE(links[0].artifacts.empty());
+  EXPECT_TRUE(fs::exists(evaluate.output_dir / "logs/metrics.jsonl"));
+}
+
 TEST_F(TrainerTest, EarlyStoppingEndsWithTheBestModel) {
   TrainJob job = Job("early");
   job.epochs = 6;
