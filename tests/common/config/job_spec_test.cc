@@ -1,6 +1,7 @@
 // What a good job.yaml becomes, and what the coordinator refuses of a message that no job.yaml could have made.
 #include "common/config/job_spec.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <limits>
