@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "worker/data/compat.h"
 #include "worker/data/dataset.h"
 
 namespace pixelrec::data {
@@ -42,6 +43,11 @@ struct BatchOptions {
   int num_negatives = 0;
   int rank = 0;
   int world_size = 1;
+  CompatRules compat;  // those that act while drawing
+  // Of the run that compat stands for: ranks as submitted, each with micro_batch_size / reference_ranks samples of a micro-step.
+  // The stream follows from these, not from world_size, so a job that goes on with fewer workers still draws the same.
+  int reference_ranks = 1;
+  bool data_split = true;  // as the dataset was prepared; T3 asks
 };
 
 // One rank's share of one micro-step, packed: no padding anywhere. Row = sample of this rank.
@@ -54,7 +60,8 @@ struct RankBatch {
   std::vector<int64_t> row_offsets;
   // [negatives of this rank] index into `items`, row-major: M per row (rule W2), or this rank's contiguous share of K (rule W11).
   std::vector<int64_t> negatives;
-  // Rule W2: M. Rule W11: 0, the negatives belong to the whole step and this rank's are numbers first_negative and up of its K.
+  // Rule W2 or T3: M. Rule T4: its count. Rule W11: 0, the negatives belong to the whole step and this rank's are numbers
+  // first_negative and up of its K.
   int64_t negatives_per_row = 0;
   int64_t first_negative = 0;
   int64_t micro_step = 0;
@@ -64,9 +71,15 @@ struct RankBatch {
   int64_t global_valid_rows = 0;  // of the whole optimiser step, all ranks and micro-steps (rules W3, W12, W16)
   std::vector<uint64_t> samples;  // sample indices of this rank's rows
   int64_t tokens = 0;             // item tokens this rank encodes, embedding tokens included
+  // Rule T1: M - length random items of every row, row after row, index into `items`. They are encoded, and nothing attends to
+  // them: no loss depends on one.
+  std::vector<int64_t> left_slots;
+  std::vector<int> row_ranks;                         // [rows] rank of the reference's run (rules T5, N5); all 0 in exact
+  std::vector<int64_t> valid_rows_by_reference_rank;  // [reference_ranks] of the whole micro-step, all ranks (rule N5)
 };
 
-// Steps in an epoch: ceil(samples / global_batch_size); the last short batch is kept (rule W1).
+// Steps in an epoch: ceil(samples / global_batch_size), samples padded as T5 says in compat; the last short batch is kept (rule
+// W1).
 int64_t StepsPerEpoch(const Dataset& dataset, const BatchOptions& options);
 // Micro-steps of one step; the last step of an epoch may have fewer.
 int64_t MicroSteps(const Dataset& dataset, const BatchOptions& options, int64_t step_in_epoch);

@@ -119,19 +119,30 @@ absl::Status CsvParser::FindColumns() {
   for (size_t i = 0, begin = 0; i < row_fields_; begin = ends_[i++]) header_.push_back(row_text_.substr(begin, ends_[i] - begin));
   wanted_.assign(header_.size(), false);
   for (size_t i = 0; i < columns_.size(); ++i) {
-    const auto found = std::find(header_.begin(), header_.end(), columns_[i].name);
-    if (found == header_.end()) {
-      if (!columns_[i].required) continue;
-      return ErrorAt(row_, absl::StrCat("no column \"", columns_[i].name, "\" (columns: ", ColumnList(),
-                                        "); name the column in the first row, separated by commas"));
-    }
-    if (std::find(found + 1, header_.end(), columns_[i].name) != header_.end()) {
-      return ErrorAt(row_, absl::StrCat("two columns are called \"", columns_[i].name, "\"; rename or remove one"));
-    }
-    places_[i] = static_cast<size_t>(found - header_.begin());
-    wanted_[places_[i]] = true;
+    const absl::StatusOr<size_t> place = FindColumn(columns_[i]);
+    if (!place.ok()) return place.status();
+    places_[i] = *place;
+    if (*place != kAbsent) wanted_[*place] = true;
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<size_t> CsvParser::FindColumn(const CsvColumn& column) const {
+  if (column.from_right > header_.size()) {
+    return ErrorAt(row_, absl::StrCat(header_.size(), " columns, but \"", column.name, "\" is taken from the ", column.from_right,
+                                      ". column from the right; add the missing columns, or find columns by name"));
+  }
+  if (column.from_right > 0) return header_.size() - column.from_right;
+  const auto found = std::find(header_.begin(), header_.end(), column.name);
+  if (found == header_.end()) {
+    if (!column.required) return kAbsent;
+    return ErrorAt(row_, absl::StrCat("no column \"", column.name, "\" (columns: ", ColumnList(),
+                                      "); name the column in the first row, separated by commas"));
+  }
+  if (std::find(found + 1, header_.end(), column.name) != header_.end()) {
+    return ErrorAt(row_, absl::StrCat("two columns are called \"", column.name, "\"; rename or remove one"));
+  }
+  return static_cast<size_t>(found - header_.begin());
 }
 
 absl::Status CsvParser::DeliverRow() {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
 namespace pixelrec::data {
@@ -24,6 +25,8 @@ namespace pixelrec::data {
 struct CsvColumn {
   std::string name;
   bool required = true;
+  // 0: found by its name. n: the n-th column from the right, whatever the header calls it (rule D1).
+  size_t from_right = 0;
 };
 
 class CsvParser {
@@ -59,6 +62,7 @@ class CsvParser {
   void EndField(absl::string_view text);
   void EndRow(int terminator);
   absl::Status FindColumns();
+  absl::StatusOr<size_t> FindColumn(const CsvColumn& column) const;
   absl::Status DeliverRow();
   void Parse(absl::string_view bytes);
   void Fail(absl::string_view what);

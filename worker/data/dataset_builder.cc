@@ -148,7 +148,13 @@ absl::StatusOr<BuiltDataset> BuildDataset(const PrepareOptions& options, const S
   BuiltDataset built;
   NameTable items;
   if (absl::Status status = BuildHistories(options, hashes, progress.on_read, items, built, report); !status.ok()) return status;
-  ItemTextCollector texts(tokenizer, options.max_text_length, options.threads);
+  std::vector<uint32_t> empty_text;
+  if (options.compat.encode_empty_texts) {
+    const absl::StatusOr<std::vector<int32_t>> ids = tokenizer.Encode("");
+    if (!ids.ok()) return ids.status();
+    empty_text.assign(ids->begin(), ids->begin() + std::min<ptrdiff_t>(std::ssize(*ids), options.max_text_length));
+  }
+  ItemTextCollector texts(tokenizer, options.max_text_length, options.threads, std::move(empty_text));
   TextCounts counts;
   if (absl::Status status = ReadTexts(options, hashes.texts, progress.on_texts, items, texts, counts); !status.ok())
     return status;

@@ -107,6 +107,10 @@ absl::Status ItemTextCollector::Finish() {
 }
 
 void ItemTextCollector::TakeTokens(size_t items, std::vector<uint64_t>& offsets, std::vector<uint32_t>& tokens) {
+  for (size_t item = 0; item < items && !empty_text_.empty(); ++item) {
+    const bool no_text = item >= lengths_.size() || lengths_[item] == 0;
+    if (no_text) tokens_.Set(item, empty_text_);
+  }
   tokens_.Gather(items, offsets, tokens);
 }
 

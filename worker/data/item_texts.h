@@ -30,8 +30,12 @@ absl::StatusOr<std::vector<std::vector<int32_t>>> TokenizeTexts(std::span<const 
 // Takes the text file row by row and keeps token ids and titles; the texts themselves live only until a batch of them is full.
 class ItemTextCollector {
  public:
-  ItemTextCollector(const tokenizer::Tokenizer& tokenizer, int max_length, int threads)
-      : tokenizer_(tokenizer), max_length_(static_cast<size_t>(max_length)), threads_(threads) {}
+  // `empty_text`: the ids of an item without text; none (W13), or those of "" (X3).
+  ItemTextCollector(const tokenizer::Tokenizer& tokenizer, int max_length, int threads, std::vector<uint32_t> empty_text = {})
+      : tokenizer_(tokenizer),
+        max_length_(static_cast<size_t>(max_length)),
+        threads_(threads),
+        empty_text_(std::move(empty_text)) {}
 
   // The last text of an item wins (X3). INVALID_ARGUMENT: see TokenizeTexts.
   absl::Status Add(uint32_t item, std::string text, absl::string_view title);
@@ -48,6 +52,7 @@ class ItemTextCollector {
   const tokenizer::Tokenizer& tokenizer_;
   const size_t max_length_;
   const int threads_;
+  const std::vector<uint32_t> empty_text_;
 
   std::vector<uint32_t> batch_items_;
   std::vector<std::string> batch_texts_;

@@ -112,6 +112,11 @@ std::string DataHash(const PrepareOptions& options, const SourceHashes& hashes, 
   for (const std::string& key : options.text_keys) absl::StrAppend(&decisive, key.size(), ":", key, "\n");
   absl::StrAppend(&decisive, "lengths ", options.max_seq_length, " ", options.max_text_length, " split ", options.data_split,
                   " cold ", options.cold_items);
+  for (const auto& [rule, on] :
+       {std::pair("D1", options.compat.columns_by_position), std::pair("X2", options.compat.pandas_values),
+        std::pair("X3", options.compat.encode_empty_texts)}) {
+    if (on) absl::StrAppend(&decisive, " ", rule);
+  }
   const XXH128_hash_t hash = XXH3_128bits(decisive.data(), decisive.size());
   return absl::StrFormat("%016x%016x", hash.high64, hash.low64);
 }

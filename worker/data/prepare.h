@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "worker/data/compat.h"
 
 namespace pixelrec::data {
 
@@ -26,6 +27,7 @@ struct PrepareOptions {
   int max_seq_length = 11;              // M
   bool data_split = true;               // rule D7, else D8
   bool cold_items = false;              // rule W15
+  CompatRules compat;                   // those that act while preparing
   std::filesystem::path tokenizer_dir;  // the item model's directory
   std::filesystem::path cache_dir;      // prepared datasets lie at <cache_dir>/<hash>/
   int threads = 1;
