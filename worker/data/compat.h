@@ -12,7 +12,7 @@ namespace pixelrec::data {
 struct CompatRules {
   // While preparing; part of the dataset's hash.
   bool columns_by_position = false;  // D1: item_id, user_id, timestamp are the last three columns, whatever the header says
-  bool pandas_values = false;        // X2: pandas' list of missing values, columns of numbers printed as floats
+  bool pandas_values = false;        // X2: pandas' list of missing values, numbers printed as Python prints them
   bool encode_empty_texts = false;  // X3: an item without text is the encoding of "", a BOS where the tokenizer has one (not W13)
 
   // While drawing batches.

@@ -36,7 +36,10 @@ bool IsMissingToPandas(absl::string_view field) {
 }
 
 void PandasColumn::See(absl::string_view field) {
+  missing_ = missing_ || IsMissingToPandas(field);
   if (IsMissingToPandas(field)) return;
+  int64_t whole = 0;
+  whole_ = whole_ && absl::SimpleAtoi(field, &whole);
   booleans_ = booleans_ && AsBoolean(field).has_value();
   numbers_ = numbers_ && AsNumber(field).has_value();
 }
@@ -45,6 +48,7 @@ std::string PandasColumn::Print(absl::string_view field) const {
   if (IsMissingToPandas(field)) return "";
   if (booleans_) return AsBoolean(field).value_or(false) ? "True" : "";
   if (!numbers_) return std::string(field);
+  if (int64_t whole = 0; whole_numbers() && absl::SimpleAtoi(field, &whole)) return whole == 0 ? "" : absl::StrCat(whole);
   const double value = AsNumber(field).value_or(0);
   return value == 0 || std::isnan(value) ? "" : PythonFloat(value);
 }

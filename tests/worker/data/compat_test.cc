@@ -93,12 +93,27 @@ std::vector<std::string> Printed(const std::vector<std::string>& fields) {
   return printed;
 }
 
+// Expectations as pandas 3.1 gives them for read_csv(...).set_index("item_id").T.to_dict().
 TEST(CompatTexts, AColumnIsWhatAllItsFieldsAre_X2) {
+  EXPECT_THAT(Printed({"1999", "007", "0"}), ElementsAre("1999", "7", ""));             // whole numbers, none missing
+  EXPECT_THAT(Printed({"1999", ""}), ElementsAre("1999.0", ""));                        // a missing one makes floats
   EXPECT_THAT(Printed({"5", "NA", "0", "1e3"}), ElementsAre("5.0", "", "", "1000.0"));  // numbers; zero is left out
   EXPECT_THAT(Printed({"5", "five", "0"}), ElementsAre("5", "five", "0"));              // text, so as written
   EXPECT_THAT(Printed({"True", "false", ""}), ElementsAre("True", "", ""));             // truth values
   EXPECT_THAT(Printed({"True", "no"}), ElementsAre("True", "no"));
   EXPECT_THAT(Printed({"NA", ""}), ElementsAre("", ""));
+}
+
+TEST(CompatTexts, ATableOfNumbersHasOneType_X2) {
+  auto tokens = [](const std::string& rows) {
+    SmallDataset data("user_id,item_id\nu,a\nu,b\nu,c\nu,d\n", "item_id,x,year\n" + rows);
+    data.options.text_keys = {"x", "year"};
+    data.options.compat.pandas_values = true;
+    return List(data.Open()->tokens(1));
+  };
+  EXPECT_EQ(tokens("a,1,1999\nb,2,2000\n"), Ids("x: 1year: 1999"));
+  EXPECT_EQ(tokens("a,1.5,1999\nb,2,2000\n"), Ids("x: 1.5year: 1999.0"));
+  EXPECT_EQ(tokens("a,one,1999\nb,two,2000\n"), Ids("x: oneyear: 1999"));
 }
 
 SmallDataset Texts() {
