@@ -224,7 +224,8 @@ void Stepper::EndGang(JobEntry& entry) {
     Append(entry, std::move(event));
     EndFailedGang(entry);
   } else if (gang.role() == v1::TRAINER_ROLE_TRAIN) {
-    EndJob(entry, v1::JOB_STATE_SUCCEEDED, "trained and evaluated");
+    const bool evaluate = entry.job().spec().kind() == "Evaluate";
+    EndJob(entry, v1::JOB_STATE_SUCCEEDED, evaluate ? "evaluated" : "trained and evaluated");
   }
   state_.Reindex(entry.record.number());
 }

@@ -116,6 +116,8 @@ std::string EventText(const v1::JobEvent& event) {
     case v1::JobEvent::kDatasetPrepared:
       return PreparedText(event.dataset_prepared());
     case v1::JobEvent::kResult:
+      if (event.result().epochs().empty())
+        return absl::StrCat("result: evaluated in ", SecondsText(event.result().evaluation_seconds()));
       return absl::StrCat("result: ", event.result().epochs_size(), " epochs, ", GroupDigits(event.result().samples()),
                           " samples in ", SecondsText(event.result().train_seconds()));
     case v1::JobEvent::BODY_NOT_SET:

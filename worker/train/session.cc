@@ -177,7 +177,9 @@ absl::StatusOr<std::unique_ptr<Session>> OpenSession(const TrainJob& job, Worker
   if (auto status = ClaimOutput(*session, link); !status.ok()) return status;
   if (auto status = LoadPosition(*session, link); !status.ok()) return status;
   if (job.bf16 && session->is_rank_zero()) {
-    link.Notice(false, "bf16: true was asked for; this rank trains on a CPU, in fp32");
+    link.Notice(false, job.compat.bf16_rounding
+                           ? "compat: this rank rounds to bf16 where the reference does, on a CPU: right, but slow"
+                           : "bf16: true was asked for; this rank trains on a CPU, in fp32");
   }
   return session;
 }

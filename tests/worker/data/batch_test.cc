@@ -119,7 +119,7 @@ TEST_F(Batches, EverySampleOncePerEpochTheLastShortBatchKept_W1) {
   }
 }
 
-TEST_F(Batches, PackedRowsWithoutPadding) {
+TEST_F(Batches, PackedRowsWithoutPadding_T1_T2) {
   const BatchOptions options{.seed = 5, .global_batch_size = 20, .micro_batch_size = 20, .rank = 1, .world_size = 3};
   const RankBatch batch = MakeBatch(*dataset_, options, 1, 0, 0);
   ASSERT_GE(batch.samples.size(), 6u);

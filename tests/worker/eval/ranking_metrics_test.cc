@@ -8,7 +8,7 @@
 namespace pixelrec::eval {
 namespace {
 
-TEST(RankingMetrics, ByHand) {
+TEST(RankingMetrics, ByHandRulesV4W9) {
   // Six users: first, third, tenth, eleventh place, a target in its own history, and one with too few events.
   const std::vector<int64_t> ranks = {1, 3, 10, 11, kMaskedTarget, kNotRanked}, ties = {0, 2, 0, 1, 0, 0};
   const std::vector<int> ks = {1, 5, 10};

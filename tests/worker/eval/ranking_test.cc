@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
+#include <memory>
+#include <vector>
 
 #include "tests/worker/train/small_job.h"
 #include "worker/eval/baselines.h"
@@ -72,11 +75,30 @@ TEST_F(RankingTest, RankIsOnePlusTheHigherScoresWithTheHistoryMaskedRuleW9) {
   EXPECT_EQ(checked, 20);
 }
 
-TEST_F(RankingTest, ItemMatrixDoesNotDependOnHowItemsAreCut) {
+TEST_F(RankingTest, ItemMatrixDoesNotDependOnHowItemsAreCutRuleV1) {
   const uint32_t item = session_->dataset->num_items() / 2;
   const at::Tensor alone = session_->hllm->EncodeItems(PackItems(*session_->dataset, std::vector<uint32_t>{item}));
   EXPECT_LE((alone[0] - items_[item]).abs().max().item<double>(), 1e-5 * alone.abs().max().item<double>());
   EXPECT_EQ(items_[0].abs().max().item<double>(), 0);  // padding
+}
+
+// The user model reads the last M - 1 items; what came before only masks.
+TEST_F(RankingTest, OnlyTheNewestItemsAreReadRuleV2) {
+  const int most = session_->dataset->max_seq_length() - 1;
+  std::vector<uint32_t> newest;
+  for (int i = 0; i < most; ++i) newest.push_back(static_cast<uint32_t>(2 * i + 1));
+  std::vector<uint32_t> longer = {50, 52};
+  longer.insert(longer.end(), newest.begin(), newest.end());
+  const auto scores = [&](const std::vector<uint32_t>& history) {
+    std::map<uint32_t, float> by_item;
+    for (const ScoredItem& item : TopItems(*session_->hllm, items_, history, static_cast<int>(session_->dataset->num_items()))) {
+      by_item[item.item] = item.score;
+    }
+    return by_item;
+  };
+  std::map<uint32_t, float> expected = scores(newest);
+  for (const uint32_t masked : {50U, 52U}) EXPECT_EQ(expected.erase(masked), 1U);
+  EXPECT_EQ(scores(longer), expected);
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ struct Fixture {
   }
 };
 
-TEST(Decoder, PackedEqualsOneByOne) {
+TEST(Decoder, PackedEqualsOneByOneRuleX7) {
   const Fixture f;
   const at::Tensor packed = DecoderForward(f.description, f.weights, f.x, f.segments, f.rotary, Rows::kAll, false);
   for (int64_t s = 0; s < f.segments.count(); ++s) {

@@ -45,6 +45,18 @@ TEST(NceLoss, GradientReachesEverythingRuleN7) {
   for (const at::Tensor& g : got.gradients) EXPECT_GT(g.abs().max().item<double>(), 1e-4);
 }
 
+// Embeddings in bf16 give an fp32 loss: that of their values, computed in fp32.
+TEST(NceLoss, IsFp32WhateverTheEmbeddingsRuleW4) {
+  at::manual_seed(4);
+  const at::Tensor user = at::randn({4, 16}).to(at::kBFloat16), target = at::randn({4, 16}).to(at::kBFloat16),
+                   negatives = at::randn({9, 16}).to(at::kBFloat16), scale = at::scalar_tensor(kInitialLogitScale, at::kFloat);
+  const NceLoss rounded = ComputeNceLoss(user, target, negatives, scale);
+  EXPECT_EQ(rounded.logits.scalar_type(), at::kFloat);
+  const NceLoss widened =
+      ComputeNceLoss(user.to(at::kFloat), target.to(at::kFloat), negatives.to(at::kFloat), at::scalar_tensor(kInitialLogitScale));
+  EXPECT_EQ(rounded.sum.item<float>(), widened.sum.item<float>());
+}
+
 TEST(NceLoss, StatisticsOfRuleN6) {
   // Rows: positive first, then two behind it, one of them filtered; positive behind two of three; a tie doesn't push it back.
   constexpr float kFiltered = std::numeric_limits<float>::lowest();

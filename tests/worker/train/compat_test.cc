@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "tests/fidelity_record.h"
 #include "tests/worker/train/small_job.h"
 #include "worker/checkpoint/safetensors.h"
 #include "worker/model/compat_loss.h"
@@ -20,7 +21,8 @@ TEST(CompatLoss, EqualsTheReferenceInBf16RulesN1N2N4P1) {
   ASSERT_TRUE(file.ok()) << file.status();
   const auto read = [&](const std::string& name) { return TensorOf(*(*file)->Find(name)).to(at::kBFloat16); };
   std::vector<at::Tensor> leaves;
-  for (const char* name : {"user", "target", "negatives", "logit_scale"}) leaves.push_back(read(name).requires_grad_(true));
+  const std::vector<std::string> names = {"user", "target", "negatives", "logit_scale"};
+  for (const std::string& name : names) leaves.push_back(read(name).requires_grad_(true));
   const model::CompatNceLoss loss = model::ComputeCompatNceLoss(leaves[0], leaves[1], leaves[2], leaves[3]);
   EXPECT_EQ(loss.mean.scalar_type(), at::kBFloat16);
   EXPECT_EQ(loss.mean.item<float>(), read("loss").item<float>());
@@ -28,10 +30,10 @@ TEST(CompatLoss, EqualsTheReferenceInBf16RulesN1N2N4P1) {
   EXPECT_TRUE(std::isinf(loss.logits[1][4].item<float>()));  // the planted copy of the target: the dtype's lowest times the scale
   loss.mean.backward();
   for (size_t i = 0; i < leaves.size(); ++i) {
-    const at::Tensor expected =
-        read(std::vector<std::string>{"grad.user", "grad.target", "grad.negatives", "grad.logit_scale"}[i]);
+    const at::Tensor expected = read("grad." + names[i]);
     const double scale = expected.abs().max().item<double>();
-    EXPECT_LE((leaves[i].grad() - expected).abs().max().item<double>(), 0.01 * scale) << i;
+    ExpectWithin("P1", "bf16 loss against PyTorch: gradient of " + names[i],
+                 (leaves[i].grad() - expected).abs().max().item<double>() / scale, 0.01);
   }
 }
 
@@ -72,6 +74,16 @@ TEST_F(CompatTest, OnlyTheRoundedScaleIsClampedRuleN1) {
   FollowMasters(*session->parameters, job.compat);
   EXPECT_EQ(session->parameters->weight("logit_scale").item<float>(), 6);
   EXPECT_EQ(session->hllm->weights().logit_scale.item<float>(), 4.59375F);  // the cap in bf16
+}
+
+TEST_F(CompatTest, WithoutCompatTheScaleItselfIsClampedRuleW14) {
+  const auto session = Open(Job("a"));
+  for (const auto& [before, after] : {std::pair(6.0, model::kMaxLogitScale), std::pair(-1.0, 0.0), std::pair(3.0, 3.0)}) {
+    session->parameters->weight("logit_scale").fill_(before);
+    FollowMasters(*session->parameters, {});
+    EXPECT_EQ(session->parameters->weight("logit_scale").item<float>(), static_cast<float>(after));
+    EXPECT_EQ(session->hllm->weights().logit_scale.item<float>(), static_cast<float>(after));
+  }
 }
 
 // Two ranks with unequal shares of valid rows: each rank's mean weighs a half (N5), not its rows.

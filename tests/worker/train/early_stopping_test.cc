@@ -44,7 +44,7 @@ TEST(EarlyStopping, ALossThatIsNotFiniteIsPassedOver) {
 }
 
 // Rule O5 of the reference, in compat alone.
-TEST(EarlyStopping, CompatSelectsByNdcgAndStopsWhenSixEpochsAreWorse) {
+TEST(EarlyStopping, CompatSelectsByNdcgAndStopsWhenSixEpochsAreWorseRuleO5) {
   TrainJob job{.ks = {10, 200}};
   job.compat.best_by_ndcg = true;
   const EarlyStopping options = EarlyStoppingOf(job);

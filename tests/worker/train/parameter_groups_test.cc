@@ -32,7 +32,7 @@ TEST_F(ParameterGroupsTest, EverythingIsOneRange) {
   EXPECT_THAT(groups->front().ranges, UnorderedElementsAre(Pair(0, Offset("logit_scale") + 1)));
 }
 
-TEST_F(ParameterGroupsTest, TheLongestPrefixCountsAndEndsAtABorderOfNames) {
+TEST_F(ParameterGroupsTest, TheLongestPrefixCountsAndEndsAtABorderOfNamesRuleO1) {
   const auto groups = GroupParameters(parameters_, {}, {{"item_llm", 0.5}, {"item_llm.layers.1", 0.1}});
   ASSERT_TRUE(groups.ok()) << groups.status();
   ASSERT_EQ(groups->size(), 3U);  // ascending factors
@@ -51,7 +51,7 @@ TEST_F(ParameterGroupsTest, RefusesWhatHasNoEffect) {
 }
 
 // A frozen side keeps its weights to the bit, weight decay included; a factor scales the first update exactly.
-TEST_F(ParameterGroupsTest, TheOptimizerTouchesTrainedRangesAlone) {
+TEST_F(ParameterGroupsTest, TheOptimizerTouchesTrainedRangesAloneRuleO1) {
   parameters_.weights().fill_(1);
   parameters_.Freeze("item_llm.");
   EXPECT_FALSE(parameters_.leaf("item_llm.layers.1.w").requires_grad());

@@ -14,7 +14,7 @@ TEST(Schedule, WarmUpThenCosineRuleO3) {
   EXPECT_NEAR(LearningRateFactor(443, 444, 0.1), 0.5 * (1 + std::cos(std::numbers::pi * 398.6 / 399.6)), 1e-15);
 }
 
-TEST(Schedule, WithoutWarmUpTheFirstStepIsFull) {
+TEST(Schedule, WithoutWarmUpTheFirstStepIsFullRuleO4) {
   EXPECT_EQ(LearningRateFactor(0, 100, 0), 1);
   EXPECT_NEAR(LearningRateFactor(50, 100, 0), 0.5, 1e-15);
   EXPECT_NEAR(LearningRateFactor(100, 100, 0), 0, 1e-15);

@@ -217,7 +217,7 @@ TEST_F(TrainerTest, CollapsedEmbeddingsAreATypedFailure) {
   EXPECT_EQ(link.steps.size(), 11U);
 }
 
-TEST_F(TrainerTest, DivergenceIsATypedFailure) {
+TEST_F(TrainerTest, DivergenceIsATypedFailureRuleW5) {
   TrainJob job = Job("nan");
   job.learning_rate = 1e30;
   job.warmup_ratio = 0;

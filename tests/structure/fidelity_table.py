@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""The table "rule, tests, measured difference" of docs/fidelity.md, made from the tests' sources and from what the tests print.
+
+Usage: fidelity_table.py ROOT TESTS_DIR --write    replace the table by a new one
+       fidelity_table.py ROOT TESTS_DIR --check    exit 1 where the page and the tests disagree
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+BEGIN, END = "<!-- table of rules: begin -->", "<!-- table of rules: end -->"
+
+# What each rule is about, in the words of this page.
+RULES = {
+    "D1": "columns by name; by position in compat", "D2": "item_data comes first in the vocabulary",
+    "D3": "items numbered by first appearance", "D4": "events by time, stable", "D5": "users in sorted order",
+    "D6": "the last two events are targets", "D7": "long histories cut into sequences", "D8": "one sequence per user",
+    "T1": "positives of a sample", "T2": "inputs and targets", "T3": "negatives of a sample", "T4": "num_negatives = K",
+    "T5": "sampler", "X1": "an item's text", "X2": "missing fields", "X3": "items without text", "X4": "token ids, cut",
+    "X5": "embedding token or mean pooling", "X6": "positions", "X7": "packing",
+    "M1": "two models, one embedding token", "M2": "attention inside a segment, causal", "M3": "the item's embedding",
+    "M4": "the user model", "M5": "norm, rotary positions, SwiGLU, grouped queries", "M6": "what isn't trained",
+    "N1": "logit scale", "N2": "cosines", "N3": "negatives of all ranks, with gradient", "N4": "false negatives filtered",
+    "N5": "mean of the loss", "N6": "logged accuracies", "N7": "where gradients flow",
+    "P1": "rounding to bf16", "P2": "fp32 masters of rounded weights",
+    "O1": "AdamW, decay on everything, factors by prefix", "O2": "clipping", "O3": "schedule", "O4": "warm-up",
+    "O5": "selection and early stopping", "V1": "every item encoded", "V2": "the history that is read", "V3": "scores and masking",
+    "V4": "Recall and NDCG", "V5": "users over ranks", "V6": "ties",
+    "W1": "order of an epoch", "W2": "negatives from a counter", "W3": "mean over the global batch", "W4": "fp32 loss",
+    "W5": "clipping, non-finite steps", "W6": "CSV as written", "W7": "short users", "W8": "validation loss", "W9": "ranks",
+    "W10": "global batch", "W11": "K negatives a step", "W12": "micro-steps", "W13": "no text, no token", "W14": "scale clamped",
+    "W15": "cold items", "W16": "gradients summed over ranks",
+}  # fmt: skip
+
+# Programs that print measured differences.
+MEASURING = [("train_test", "WorldSizeTest.*:CompatLoss.*")]
+
+TEST = re.compile(r"^TEST(?:_F|_P)?\((\w+),\s*(\w+)\)", re.MULTILINE)
+IN_NAME = re.compile(r"Rules?((?:[A-Z]\d{1,2})+)$")
+ID = re.compile(r"\b([DTXMNPOVW]\d{1,2})\b")
+
+
+def comment_ids(text):
+    return {rule for comment in re.findall(r"//.*", text) for rule in ID.findall(comment)}
+
+
+def name_ids(name):
+    """Of FilterHidesCopiesRuleN4, RulesN1P2, Texts_X1_X2."""
+    after_word = IN_NAME.search(name)
+    return set(re.findall(r"[A-Z]\d+", after_word.group(1)) if after_word else []) | set(name.split("_"))
+
+
+def tests_by_rule(root):
+    """rule -> ["Suite.Name", ...]: rules in a test's name, in the comment before it and in the comments of its body."""
+    found = {rule: set() for rule in RULES}
+    for path in sorted((root / "tests").rglob("*.cc")):
+        source = path.read_text()
+        tests = list(TEST.finditer(source))
+        file_rules = comment_ids(source[: source.find("#include")])
+        for test, following in zip(tests, [*tests[1:], None]):
+            end = following.start() if following else len(source)
+            body = source[test.end() : source.find("\n}\n", test.end(), end)]
+            before = re.search(r"((?://.*\n)*)$", source[: test.start()]).group(1)
+            rules = (comment_ids(body) | comment_ids(before) | name_ids(test.group(2))) & RULES.keys()
+            # A file about one or two rules names them once, at its top.
+            if not rules and len(file_rules) <= 2:
+                rules = file_rules
+            for rule in rules & RULES.keys():
+                found[rule].add(f"{test.group(1)}.{test.group(2)}")
+    return found
+
+
+def measurements(tests_dir):
+    """[(rule, what, measured, tolerance), ...] as the tests print them."""
+    rows = []
+    for program, tests in MEASURING:
+        run = subprocess.run([tests_dir / program, f"--gtest_filter={tests}"], capture_output=True, text=True)
+        if run.returncode != 0:
+            sys.exit(f"error: {program} failed\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
+        for line in run.stdout.splitlines():
+            if line.startswith("fidelity "):
+                rule, what, measured, tolerance = (part.strip() for part in line.removeprefix("fidelity ").split("|"))
+                rows.append((rule, what, measured, tolerance))
+    return rows
+
+
+def table(found, measured):
+    lines = ["| rule | about | tests that name it |", "|---|---|---|"]
+    for rule, about in RULES.items():
+        tests = sorted(found[rule])
+        lines.append(f"| {rule} | {about} | {', '.join(f'`{t}`' for t in tests) if tests else 'none'} |")
+    lines += ["", "| rule | figure | difference | at most |", "|---|---|---|---|"]
+    lines += [f"| {rule} | {what} | {value} | {tolerance} |" for rule, what, value, tolerance in measured]
+    return "\n".join(lines)
+
+
+def split_page(page):
+    begin, end = page.index(BEGIN) + len(BEGIN), page.index(END)
+    return page[:begin], page[begin:end].strip(), page[end:]
+
+
+def without_values(text):
+    """Differences change with the processor; everything else must not."""
+    return re.sub(r"\| \d\.\de[+-]\d\d \|", "| * |", text)
+
+
+def main():
+    root, tests_dir, mode = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    path = root / "docs/fidelity.md"
+    before, current, after = split_page(path.read_text())
+    made = table(tests_by_rule(root), measurements(tests_dir))
+    if mode == "--write":
+        path.write_text(f"{before}\n\n{made}\n\n{after}")
+    elif without_values(current) != without_values(made):
+        old, new = set(without_values(current).splitlines()), set(without_values(made).splitlines())
+        for line in sorted(old - new):
+            print(f"only in docs/fidelity.md: {line}")
+        for line in sorted(new - old):
+            print(f"only from the tests:      {line}")
+        sys.exit("error: docs/fidelity.md is out of date; run tests/structure/fidelity_table.py ROOT TESTS_DIR --write")
+
+
+if __name__ == "__main__":
+    main()
