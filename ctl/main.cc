@@ -38,6 +38,8 @@ int Main(int argc, char** argv) {
   AddCancel(app, session);
   AddWorkers(app, session);
   AddRecommend(app, session);
+  AddExport(app, session);
+  AddInspect(app, session);
   AddDataset(app, session);
   AddLocal(app, session);
   try {

@@ -48,3 +48,4 @@ model=$1
 dataset=${2:-$cache/datasets/$("$python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["data_hash"])' "$model/hllm.json")}
 "$python" "$root/tests/fidelity/best_model_test.py" --trainer "$bin/pixelrec-trainer" --model "$model" --dataset "$dataset" \
   --interactions "${FIDELITY_INTERACTIONS:-$interactions}" --items "${FIDELITY_ITEMS:-$quickstart/movietweetings-100k/items.csv}"
+"$python" "$root/tests/fidelity/export_test.py" --trainer "$bin/pixelrec-trainer" --model "$model" --dataset "$dataset"

@@ -6,7 +6,9 @@
 #include <iostream>
 
 #include "worker/tools/encode.h"
+#include "worker/tools/export.h"
 #include "worker/tools/generate_dataset.h"
+#include "worker/tools/inspect.h"
 #include "worker/tools/recommend.h"
 #include "worker/trainer_plan.h"
 
@@ -22,11 +24,15 @@ int main(int argc, char** argv) {
   const auto recommend = pixelrec::tools::AddRecommend(app);
   const auto encode = pixelrec::tools::AddEncode(app);
   const auto generate = pixelrec::tools::AddGenerateDataset(app);
+  const auto exported = pixelrec::tools::AddExport(app);
+  const auto inspected = pixelrec::tools::AddInspect(app);
   app.require_subcommand(0, 1);
   CLI11_PARSE(app, argc, argv);
   if (recommend->command->parsed()) return pixelrec::tools::RunRecommend(*recommend);
   if (encode->command->parsed()) return pixelrec::tools::RunEncode(*encode);
   if (generate->command->parsed()) return pixelrec::tools::RunGenerateDataset(*generate);
+  if (exported->command->parsed()) return pixelrec::tools::RunExport(*exported);
+  if (inspected->command->parsed()) return pixelrec::tools::RunInspect(*inspected);
   if (channel_fd < 0) {
     std::cerr
         << "error: pixelrec-trainer is started by pixelrec-worker (--channel-fd); by hand only with a subcommand: see --help\n";

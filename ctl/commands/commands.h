@@ -20,6 +20,8 @@ void AddLogs(CLI::App& app, Session& session);
 void AddCancel(CLI::App& app, Session& session);
 void AddWorkers(CLI::App& app, Session& session);
 void AddRecommend(CLI::App& app, Session& session);
+void AddExport(CLI::App& app, Session& session);
+void AddInspect(CLI::App& app, Session& session);
 void AddDataset(CLI::App& app, Session& session);
 void AddLocal(CLI::App& app, Session& session);
 

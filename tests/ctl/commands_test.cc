@@ -237,6 +237,30 @@ TEST_F(Commands, RecommendBecomesTheTrainerWithTheJobsPaths) {
   EXPECT_EQ(Run({"recommend", "--model", "/m", "--dataset", "/d", "--history", "a,b"}).exit_code, 1);
 }
 
+TEST_F(Commands, ExportAndInspectBecomeTheTrainer) {
+  service_.events = [](const v1::ListJobEventsRequest&) -> absl::StatusOr<v1::ListJobEventsResponse> {
+    v1::ListJobEventsResponse response;
+    response.add_events()->mutable_dataset_prepared()->set_path("/cache/datasets/abc");
+    return response;
+  };
+  service_.get = [](const v1::GetJobRequest&) -> absl::StatusOr<v1::GetJobResponse> {
+    v1::GetJobResponse response;
+    *response.mutable_job() = FinishedJob();
+    response.mutable_job()->mutable_best_model()->set_path("/out/best_model");
+    return response;
+  };
+  extra_environment_.push_back("PIXELREC_TRAINER=/bin/echo");
+  EXPECT_EQ(Run({"export", "quickstart", "--out", "x"}).output, "export /out/best_model --format hf --out x\n");
+  EXPECT_EQ(Run({"export", "quickstart", "--out", "x", "--format", "embeddings", "--force"}).output,
+            "export /out/best_model --format embeddings --out x --dataset /cache/datasets/abc --force\n");
+  EXPECT_EQ(Run({"export", "/", "--out", "x", "--format", "reference-bin", "--item-model-dir", "m"}).output,
+            "export / --format reference-bin --out x --item-model-dir m\n");
+  EXPECT_EQ(Run({"export", "/", "--out", "x", "--format", "embeddings"}).exit_code, 2);
+  EXPECT_EQ(Run({"export", "/nonexistent/model", "--out", "x"}).exit_code, 3);
+  EXPECT_EQ(Run({"export", "/", "--out", "x", "--format", "onnx"}).exit_code, 2);
+  EXPECT_EQ(Run({"inspect", "some/path", "-o", "json"}).output, "inspect some/path --format json\n");
+}
+
 TEST_F(Commands, DatasetGenerateBecomesTheTrainer) {
   const std::string trainer = Write("trainer.sh", "#!/bin/sh\necho \"$@\"\nexit 2\n");
   std::filesystem::permissions(trainer, std::filesystem::perms::owner_all);

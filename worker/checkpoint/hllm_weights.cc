@@ -33,6 +33,10 @@ absl::Status Add(const std::map<std::string, TensorInfo>& tensors, const std::st
       weights.ignored.emplace(name, "belongs to no part of an HLLM");
       continue;
     }
+    if (absl::EndsWith(canonical, ".rotary_emb.inv_freq")) {
+      weights.ignored.emplace(name, "a table that follows from config.json");
+      continue;
+    }
     TensorInfo info = tensor;
     info.name = canonical;
     if (!weights.tensors.emplace(canonical, std::move(info)).second)

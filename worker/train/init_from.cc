@@ -6,7 +6,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "worker/checkpoint/hllm_weights.h"
 #include "worker/model/hllm.h"
 #include "worker/train/tensor_bytes.h"
 
@@ -49,21 +48,29 @@ absl::Status CheckTensors(const checkpoint::HllmWeights& weights, const dist::Fl
     }
   }
   if (missing.empty() && wrong.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("init_from: ", weights.path.string(), " (", weights.description,
-                                                 ") doesn't fit the model of item_model_dir and user_model_dir: ",
-                                                 missing.empty() ? "" : absl::StrCat("missing: ", Listed(missing)),
-                                                 missing.empty() || wrong.empty() ? "" : "; ",
-                                                 wrong.empty() ? "" : absl::StrCat("different: ", Listed(wrong))));
+  return absl::InvalidArgumentError(absl::StrCat(
+      weights.path.string(), " (", weights.description, ") doesn't fit the model of item_model_dir and user_model_dir: ",
+      missing.empty() ? "" : absl::StrCat("missing: ", Listed(missing)), missing.empty() || wrong.empty() ? "" : "; ",
+      wrong.empty() ? "" : absl::StrCat("different: ", Listed(wrong))));
 }
 
 }  // namespace
 
 absl::StatusOr<std::string> InitFrom(const std::filesystem::path& path, dist::FlatParameters& parameters) {
+  const auto named = [](const absl::Status& status) {
+    return absl::Status(status.code(), absl::StrCat("init_from: ", status.message()));
+  };
   auto weights = checkpoint::OpenHllmWeights(path);
-  if (!weights.ok()) return absl::Status(weights.status().code(), absl::StrCat("init_from: ", weights.status().message()));
-  if (auto status = CheckTensors(*weights, parameters); !status.ok()) return status;
+  if (!weights.ok()) return named(weights.status());
+  auto summary = CopyWeights(*weights, parameters);
+  if (!summary.ok()) return named(summary.status());
+  return summary;
+}
+
+absl::StatusOr<std::string> CopyWeights(const checkpoint::HllmWeights& weights, dist::FlatParameters& parameters) {
+  if (auto status = CheckTensors(weights, parameters); !status.ok()) return status;
   std::vector<std::string> unused;
-  for (const auto& [name, tensor] : weights->tensors) {
+  for (const auto& [name, tensor] : weights.tensors) {
     if (!parameters.ranges().contains(name)) {
       unused.push_back(name);
       continue;
@@ -71,9 +78,9 @@ absl::StatusOr<std::string> InitFrom(const std::filesystem::path& path, dist::Fl
     at::Tensor weight = parameters.weight(name);
     weight.copy_(TensorOf(tensor).view(weight.sizes()));
   }
-  for (const auto& [name, why] : weights->ignored) unused.push_back(name);
+  for (const auto& [name, why] : weights.ignored) unused.push_back(name);
   if (parameters.ranges().contains("logit_scale")) parameters.weight("logit_scale").clamp_(0, model::kMaxLogitScale);  // rule W14
-  std::string summary = absl::StrCat("weights start from ", path.string(), " (", weights->description, ")");
+  std::string summary = absl::StrCat("weights start from ", weights.path.string(), " (", weights.description, ")");
   if (!unused.empty()) absl::StrAppend(&summary, "; not trained and therefore not used: ", Listed(unused));
   return summary;
 }

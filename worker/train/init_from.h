@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "worker/checkpoint/hllm_weights.h"
 #include "worker/dist/flat_parameters.h"
 
 namespace pixelrec::train {
@@ -15,5 +16,7 @@ namespace pixelrec::train {
 // what was left aside. INVALID_ARGUMENT: tensors are missing or of another shape, by name; nothing was changed then. Errors of
 // checkpoint::OpenHllmWeights.
 absl::StatusOr<std::string> InitFrom(const std::filesystem::path& path, dist::FlatParameters& parameters);
+// The same from weights that are open already.
+absl::StatusOr<std::string> CopyWeights(const checkpoint::HllmWeights& weights, dist::FlatParameters& parameters);
 
 }  // namespace pixelrec::train

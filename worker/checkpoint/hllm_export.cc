@@ -1,0 +1,227 @@
+#include "worker/checkpoint/hllm_export.h"
+
+#include <stdlib.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "common/storage/atomic_file.h"
+#include "worker/checkpoint/best_model.h"
+#include "worker/checkpoint/file_list.h"
+#include "worker/checkpoint/torch_file/torch_writer.h"
+
+namespace pixelrec::checkpoint {
+namespace {
+
+constexpr int64_t kExportVersion = 1;
+
+// A model directory that training started from.
+struct BaseModel {
+  DecoderConfig config;
+  ModelWeights weights;
+};
+
+absl::StatusOr<std::optional<BaseModel>> OpenBase(const std::filesystem::path& dir) {
+  if (dir.empty()) return std::optional<BaseModel>();
+  BaseModel base;
+  auto config = ReadDecoderConfig(dir);
+  if (!config.ok()) return config.status();
+  base.config = *std::move(config);
+  auto weights = OpenModelWeights(dir, base.config);
+  if (!weights.ok()) return weights.status();
+  base.weights = *std::move(weights);
+  return std::optional<BaseModel>(std::move(base));
+}
+
+using Tensors = std::map<std::string, TensorInfo>;
+
+// One side's tensors without its prefix.
+Tensors SideOf(const HllmWeights& weights, absl::string_view side) {
+  Tensors tensors;
+  for (const auto& [name, info] : weights.tensors) {
+    absl::string_view rest = name;
+    if (!absl::ConsumePrefix(&rest, absl::StrCat(side, "."))) continue;
+    TensorInfo own = info;
+    own.name = std::string(rest);
+    tensors[own.name] = own;
+  }
+  return tensors;
+}
+
+// What the trainer doesn't keep: from the base model; a tied head is the embeddings.
+void FillUntrained(const BaseModel& base, Tensors& tensors) {
+  for (const auto& [name, info] : base.weights.tensors) tensors.emplace(name, info);
+  if (tensors.contains("lm_head.weight")) return;
+  const auto embeddings = tensors.find("embed_tokens.weight");
+  if (base.config.tie_word_embeddings && embeddings != tensors.end()) {
+    tensors["lm_head.weight"] = embeddings->second;
+  } else if (base.weights.lm_head) {
+    tensors["lm_head.weight"] = *base.weights.lm_head;
+  }
+}
+
+absl::Status WriteSide(const std::filesystem::path& dir, const std::filesystem::path& source_dir, Tensors tensors) {
+  auto base = OpenBase(source_dir);
+  if (!base.ok()) return base.status();
+  const auto head = tensors.extract("lm_head.weight");
+  if (!(*base)->config.tie_word_embeddings && !head.empty()) (*base)->weights.lm_head = head.mapped();
+  HfExport model{source_dir, &(*base)->config, &(*base)->weights, std::move(tensors)};
+  return WriteHfModel(dir, model).status();
+}
+
+absl::Status WriteHuggingFace(const std::filesystem::path& dir, const HllmWeights& weights, const ExportOptions& options) {
+  if (options.item_model_dir.empty() || options.user_model_dir.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(weights.path.string(), " (", weights.description,
+                     ") holds no config.json and no tokenizer; say which models it was trained from: --item-model-dir DIR "
+                     "--user-model-dir DIR"));
+  }
+  if (auto status = WriteSide(dir / kItemModelFolder, options.item_model_dir, SideOf(weights, "item_llm")); !status.ok())
+    return status;
+  if (auto status = WriteSide(dir / kUserModelFolder, options.user_model_dir, SideOf(weights, "user_llm")); !status.ok())
+    return status;
+  std::vector<TensorInfo> head;
+  for (const char* name : {"item_emb_tokens", "logit_scale"}) {
+    const auto found = weights.tensors.find(name);
+    if (found != weights.tensors.end()) head.push_back(found->second);
+  }
+  return WriteTensors(dir / kHeadFile, head, {{"format", "pt"}}).status();
+}
+
+// Every tensor under the reference's name, in the order of the names.
+absl::StatusOr<std::vector<TensorInfo>> ReferenceTensors(const HllmWeights& weights, const std::optional<BaseModel>& item,
+                                                         const std::optional<BaseModel>& user) {
+  std::vector<TensorInfo> all;
+  for (const auto& [side, base] : {std::pair("item_llm", &item), std::pair("user_llm", &user)}) {
+    Tensors tensors = SideOf(weights, side);
+    if (*base) FillUntrained(**base, tensors);
+    for (auto& [name, info] : tensors) {
+      info.name = ReferenceName(absl::StrCat(side, ".", name));
+      all.push_back(info);
+    }
+  }
+  for (const char* name : {"item_emb_tokens", "logit_scale"}) {
+    const auto found = weights.tensors.find(name);
+    if (found != weights.tensors.end()) all.push_back(found->second);
+  }
+  return all;
+}
+
+absl::Status WriteReference(const std::filesystem::path& dir, std::vector<TensorInfo> tensors, ExportFormat format) {
+  if (format == ExportFormat::kReferenceSafetensors)
+    return WriteTensors(dir / "model.safetensors", tensors, {{"format", "pt"}}).status();
+  std::vector<std::pair<std::string, TorchTensor>> named;
+  for (const TensorInfo& info : tensors)
+    named.emplace_back(info.name, TorchTensor{info.dtype, info.shape, info.data, info.bytes});
+  return WriteTorchFile(dir / "pytorch_model.bin", named);
+}
+
+// Tensors that the reference's state dict has beside the trained ones.
+std::vector<std::string> MissingOfReference(const std::vector<TensorInfo>& tensors) {
+  std::set<std::string> names;
+  for (const TensorInfo& info : tensors) names.insert(info.name);
+  std::vector<std::string> missing;
+  for (const char* name : {"item_emb_tokens", "logit_scale", "item_llm.lm_head.weight", "user_llm.lm_head.weight",
+                           "item_llm.model.embed_tokens.weight", "user_llm.model.embed_tokens.weight"}) {
+    if (!names.contains(name)) missing.emplace_back(name);
+  }
+  return missing;
+}
+
+}  // namespace
+
+ExportOptions WithKnownModels(ExportOptions options, const std::filesystem::path& source) {
+  const std::filesystem::path folder = std::filesystem::weakly_canonical(source);
+  for (const std::filesystem::path& best :
+       {folder, folder.parent_path() / "best_model", folder.parent_path().parent_path() / "best_model"}) {
+    std::error_code ignored;
+    if (!std::filesystem::exists(best / kHllmFile, ignored)) continue;
+    if (options.item_model_dir.empty()) options.item_model_dir = best / kItemModelFolder;
+    if (options.user_model_dir.empty()) options.user_model_dir = best / kUserModelFolder;
+    break;
+  }
+  return options;
+}
+
+absl::StatusOr<std::vector<std::string>> WriteExport(const std::filesystem::path& dir, const HllmWeights& weights,
+                                                     const ExportOptions& options) {
+  std::vector<std::string> notices;
+  if (options.format == ExportFormat::kHuggingFace) {
+    if (auto status = WriteHuggingFace(dir, weights, options); !status.ok()) return status;
+    if (auto status = WriteExportFile(dir, "hf", weights); !status.ok()) return status;
+    return notices;
+  }
+  auto item = OpenBase(options.item_model_dir);
+  if (!item.ok()) return item.status();
+  auto user = OpenBase(options.user_model_dir);
+  if (!user.ok()) return user.status();
+  auto tensors = ReferenceTensors(weights, *item, *user);
+  if (!tensors.ok()) return tensors.status();
+  const std::vector<std::string> missing = MissingOfReference(*tensors);
+  if (!missing.empty()) {
+    notices.push_back(absl::StrCat("not in the export, because neither the source nor a model directory has it: ",
+                                   absl::StrJoin(missing, ", "), "; the reference loads the rest (strict=False)"));
+  }
+  if (auto status = WriteReference(dir, *std::move(tensors), options.format); !status.ok()) return status;
+  const bool bin = options.format == ExportFormat::kReferenceBin;
+  if (auto status = WriteExportFile(dir, bin ? "reference-bin" : "reference-safetensors", weights); !status.ok()) return status;
+  return notices;
+}
+
+absl::Status WriteExportFile(const std::filesystem::path& dir, const std::string& format, const HllmWeights& weights) {
+  std::map<std::string, FileDigest> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir)) {
+    if (!entry.is_regular_file()) continue;
+    auto digest = DigestFile(entry.path());
+    if (!digest.ok()) return digest.status();
+    files[entry.path().lexically_relative(dir).string()] = *std::move(digest);
+  }
+  const nlohmann::ordered_json document = {{"format_version", kExportVersion},
+                                           {"format", format},
+                                           {"program_version", PIXELREC_VERSION},
+                                           {"source", weights.path.string()},
+                                           {"source_kind", weights.description},
+                                           {"epoch", weights.epoch},
+                                           {"step", weights.step},
+                                           {"files", FilesToJson(files)}};
+  return storage::WriteFileAtomically(dir / kExportFile,
+                                      document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+}
+
+absl::StatusOr<std::filesystem::path> StageExport(const std::filesystem::path& out, bool force) {
+  std::error_code error;
+  if (std::filesystem::exists(out, error)) {
+    const bool empty = std::filesystem::is_directory(out, error) && std::filesystem::is_empty(out, error);
+    const bool is_export = std::filesystem::is_regular_file(out / kExportFile, error);
+    if (!empty && !is_export)
+      return absl::AlreadyExistsError(absl::StrCat(out.string(), ": exists and is no earlier export; give another folder"));
+    if (!empty && !force)
+      return absl::AlreadyExistsError(absl::StrCat(out.string(), ": holds an earlier export; give --force to replace it"));
+  }
+  const std::filesystem::path folder = std::filesystem::absolute(out).lexically_normal();
+  const std::filesystem::path name = folder.has_filename() ? folder.filename() : folder.parent_path().filename();
+  const std::filesystem::path parent = folder.has_filename() ? folder.parent_path() : folder.parent_path().parent_path();
+  std::filesystem::create_directories(parent, error);
+  std::string pattern = (parent / absl::StrCat(".exporting-", name.string(), "-XXXXXX")).string();
+  if (::mkdtemp(pattern.data()) == nullptr) return storage::ErrnoStatus(errno, "cannot create", pattern);
+  std::filesystem::permissions(pattern, std::filesystem::perms(0755), error);
+  return std::filesystem::path(pattern);
+}
+
+absl::Status FinishExport(const std::filesystem::path& staging, const std::filesystem::path& out, const absl::Status& written) {
+  std::error_code ignored;
+  absl::Status status = written;
+  if (status.ok()) status = storage::SyncPath(staging);
+  if (status.ok()) status = storage::PublishDirectory(staging, out);
+  if (!status.ok()) std::filesystem::remove_all(staging, ignored);
+  return status;
+}
+
+}  // namespace pixelrec::checkpoint
