@@ -1,7 +1,5 @@
 #include "worker/checkpoint/inspection.h"
 
-#include <functional>
-#include <numeric>
 #include <system_error>
 
 #include "absl/strings/match.h"
@@ -11,6 +9,7 @@
 #include "common/storage/atomic_file.h"
 #include "worker/checkpoint/best_model.h"
 #include "worker/checkpoint/checkpoint_files.h"
+#include "worker/checkpoint/dtype.h"
 #include "worker/checkpoint/hllm_weights.h"
 #include "worker/checkpoint/model_weights.h"
 #include "worker/checkpoint/tensor_file.h"
@@ -35,7 +34,7 @@ void Count(const std::map<std::string, TensorInfo>& tensors, Inspection& result)
   for (const auto& [name, tensor] : tensors) {
     InspectedPart& part = result.parts[PartOf(name)];
     ++part.tensors;
-    part.parameters += std::accumulate(tensor.shape.begin(), tensor.shape.end(), int64_t{1}, std::multiplies<>());
+    part.parameters += static_cast<int64_t>(tensor.bytes / ElementBytes(tensor.dtype).value_or(1));
     part.bytes += tensor.bytes;
     part.dtypes.insert(tensor.dtype);
   }

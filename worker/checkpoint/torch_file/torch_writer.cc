@@ -4,7 +4,6 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <map>
 #include <tuple>
@@ -51,9 +50,10 @@ class PickleWriter {
     out_ += "tQ";
     Int(0);
     Tuple(tensor.shape);
-    std::vector<int64_t> strides(tensor.shape.size());
-    int64_t stride = 1;
-    for (size_t d = strides.size(); d-- > 0; stride *= std::max<int64_t>(tensor.shape[d], 1)) strides[d] = stride;
+    std::vector<int64_t> strides(tensor.shape.size(), 1);
+    if (tensor.bytes > 0) {  // the shape of an empty tensor may be too large to multiply
+      for (size_t d = strides.size(); d-- > 1;) strides[d - 1] = strides[d] * tensor.shape[d];
+    }
     Tuple(strides);
     out_.push_back(static_cast<char>(opcode::kNewFalse));  // requires_grad
     Global("collections", "OrderedDict");                  // hooks
