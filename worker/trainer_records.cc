@@ -84,6 +84,19 @@ train::OutputPolicy PolicyOf(v1::OutputPolicy policy) {
   return policy == v1::OUTPUT_POLICY_REPLACE ? train::OutputPolicy::kReplace : train::OutputPolicy::kNew;
 }
 
+data::CompatRules CompatOf(const v1::JobSpec& spec) {
+  data::CompatRules rules = spec.numerics() == v1::NUMERICS_COMPAT ? data::CompatRules::All() : data::CompatRules();
+  const v1::CompatSpec& c = spec.compat();
+  if (c.has_columns_by_position()) rules.columns_by_position = c.columns_by_position();
+  if (c.has_pandas_values()) rules.pandas_values = c.pandas_values();
+  if (c.has_encode_empty_texts()) rules.encode_empty_texts = c.encode_empty_texts();
+  if (c.has_random_left_slots()) rules.random_left_slots = c.random_left_slots();
+  if (c.has_padded_negatives()) rules.padded_negatives = c.padded_negatives();
+  if (c.has_num_negatives_per_sample()) rules.num_negatives_per_sample = c.num_negatives_per_sample();
+  if (c.has_reference_sampler()) rules.reference_sampler = c.reference_sampler();
+  return rules;
+}
+
 v1::ArtifactKind KindOf(train::ArtifactKind kind) {
   switch (kind) {
     case train::ArtifactKind::kEpochCheckpoint:
@@ -153,6 +166,9 @@ train::TrainJob ToTrainJob(const v1::TrainerCommand& command) {
       .weight_decay = t.weight_decay(),
       .max_grad_norm = t.max_grad_norm(),
       .num_negatives = t.num_negatives(),  // absent reads as 0: M per sample
+      .data_compat = CompatOf(spec),
+      .reference_ranks = std::max(1, spec.distributed().workers()),
+      .data_split = spec.data().data_split(),
       .bf16 = t.bf16(),
       .seed = t.seed(),
       .dataloader_num_workers = t.dataloader_num_workers(),
@@ -186,6 +202,7 @@ data::PrepareOptions ToPrepareOptions(const v1::TrainerPlan& plan) {
   options.max_seq_length = d.max_seq_length();
   options.data_split = d.data_split();
   options.cold_items = d.cold_items();
+  options.compat = CompatOf(plan.spec());
   options.tokenizer_dir = plan.spec().model().item_model_dir();
   options.cache_dir = plan.dataset_cache_dir();
   options.threads = std::max(1, plan.threads());

@@ -127,6 +127,21 @@ void AddTrain(std::vector<Field>& table) {
                       .OnlyNow({false}, "profiling is not built yet; leave it out"));
 }
 
+// The reference's rules one by one; null: as numerics says.
+void AddCompat(std::vector<Field>& table) {
+  auto rule = [&](std::string name, std::string doc) {
+    table.push_back(Bool("spec.compat." + std::move(name), nullptr, std::move(doc)).Nullable());
+  };
+  rule("columns_by_position",
+       "Reference rule D1: the last three columns of interaction_data are item, user, time, whatever the header.");
+  rule("pandas_values", "Reference rule X2: NA, null, nan and the like are missing; numbers print as Python prints them (5.0).");
+  rule("encode_empty_texts", "Reference rule X3: an item without text is the encoding of the empty text.");
+  rule("random_left_slots", "Reference rule T1: random items fill the left of short sequences; no loss depends on them.");
+  rule("padded_negatives", "Reference rule T3: only the first length - 1 negatives of a sequence avoid its items.");
+  rule("num_negatives_per_sample", "Reference rule T4: num_negatives / (ranks x batch), rounded up, for each sequence.");
+  rule("reference_sampler", "Reference rule T5: strided ranks, padded by repetition, one random stream for all epochs.");
+}
+
 void AddRest(std::vector<Field>& table) {
   table.push_back(Int("spec.distributed.workers", 1, "Workers (ranks): sets whichever of min_workers and max_workers is absent.")
                       .AtLeast(1)
@@ -164,6 +179,7 @@ void AddRest(std::vector<Field>& table) {
   table.push_back(Enum("spec.numerics", "exact", {"exact", "compat"},
                        "exact: fp32 loss and evaluation; compat: the reference's rounding points and quirks.")
                       .OnlyNow({"exact"}, "compat is not built yet; use exact"));
+  AddCompat(table);
   table.push_back(Int("spec.scheduling.priority", 50, "0-100, higher first.").AtLeast(0).AtMost(100));
   table.push_back(
       Int("spec.scheduling.max_restarts.user", 0, "Restarts after errors of the job itself (data, model, memory); -1: no limit.")

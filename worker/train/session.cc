@@ -31,7 +31,10 @@ absl::Status OpenData(Session& s) {
                .micro_batch_size = s.job.micro_batch_size,
                .num_negatives = s.job.num_negatives,
                .rank = s.job.rank,
-               .world_size = s.job.world_size};
+               .world_size = s.job.world_size,
+               .compat = s.job.data_compat,
+               .reference_ranks = s.job.reference_ranks,
+               .data_split = s.job.data_split};
   s.steps_per_epoch = data::StepsPerEpoch(*s.dataset, s.batches);
   s.total_steps = s.steps_per_epoch * s.job.epochs;
   return absl::OkStatus();

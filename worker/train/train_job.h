@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "worker/data/compat.h"
 
 namespace pixelrec::train {
 
@@ -98,6 +99,9 @@ struct TrainJob {
   double weight_decay = 0.01;
   double max_grad_norm = 1.0;
   int num_negatives = 0;  // 0: M per sample (rule W2)
+  data::CompatRules data_compat;
+  int reference_ranks = 1;  // workers as submitted
+  bool data_split = true;
   bool bf16 = true;
   uint64_t seed = 42;
   int dataloader_num_workers = 2;

@@ -25,6 +25,15 @@ v1::JobSpec Parse(const std::string& yaml, const std::vector<std::string>& overr
   return spec.ok() ? *spec : v1::JobSpec();
 }
 
+TEST(JobSpec, SingleRulesOfTheReferenceAreAbsentUnlessWritten) {
+  const v1::JobSpec spec = Parse(std::string(kMinimal) + "  compat: {columns_by_position: true, reference_sampler: false}\n");
+  EXPECT_TRUE(spec.compat().columns_by_position());
+  EXPECT_TRUE(spec.compat().has_reference_sampler());
+  EXPECT_FALSE(spec.compat().reference_sampler());
+  EXPECT_FALSE(spec.compat().has_padded_negatives());
+  EXPECT_FALSE(Parse(kMinimal).compat().has_columns_by_position());
+}
+
 // The table at the top of hllm.md, and the rest of control-plane.md.
 TEST(JobSpec, HasEveryDefault) {
   const v1::JobSpec spec = Parse(kMinimal);

@@ -33,7 +33,7 @@ std::vector<T> List(std::span<const T> span) {
   return {span.begin(), span.end()};
 }
 
-// --- D1
+// --- columns
 
 TEST(CompatColumns, ByPositionWhateverTheHeaderSays_D1) {
   SmallDataset data("user_id,item_id,timestamp\na,u,4\nb,u,3\nc,u,2\nd,u,1\ne,v,1\n", "item_id,title\na,A\n");
@@ -62,7 +62,7 @@ TEST(CompatColumns, TooFewColumnsAreRefused_D1) {
               HasSubstr("interactions.csv:1: 2 columns, but \"item_id\" is taken from the 3. column from the right"));
 }
 
-// --- X2, X3
+// --- item texts
 
 TEST(CompatTexts, PythonPrintsFloats_X2) {
   const std::map<double, std::string> expected = {{5, "5.0"},
@@ -159,7 +159,7 @@ TEST(CompatTexts, SwitchesOfPreparingAreInTheHashThoseOfDrawingAreNot) {
   EXPECT_FALSE(hashes.insert(hash()).second);
 }
 
-// --- T1, T3, T4, T5
+// --- batches
 
 constexpr int kM = 6;
 
