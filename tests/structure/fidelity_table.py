@@ -28,6 +28,7 @@ RULES = {
     "O1": "AdamW, decay on everything, factors by prefix", "O2": "clipping", "O3": "schedule", "O4": "warm-up",
     "O5": "selection and early stopping", "V1": "every item encoded", "V2": "the history that is read", "V3": "scores and masking",
     "V4": "Recall and NDCG", "V5": "users over ranks", "V6": "ties",
+    "F1": "the reference's weight file", "F2": "DeepSpeed's ZeRO folders",
     "W1": "order of an epoch", "W2": "negatives from a counter", "W3": "mean over the global batch", "W4": "fp32 loss",
     "W5": "clipping, non-finite steps", "W6": "CSV as written", "W7": "short users", "W8": "validation loss", "W9": "ranks",
     "W10": "global batch", "W11": "K negatives a step", "W12": "micro-steps", "W13": "no text, no token", "W14": "scale clamped",
@@ -39,7 +40,7 @@ MEASURING = [("train_test", "WorldSizeTest.*:CompatLoss.*")]
 
 TEST = re.compile(r"^TEST(?:_F|_P)?\((\w+),\s*(\w+)\)", re.MULTILINE)
 IN_NAME = re.compile(r"Rules?((?:[A-Z]\d{1,2})+)$")
-ID = re.compile(r"\b([DTXMNPOVW]\d{1,2})\b")
+ID = re.compile(r"\b([DTXMNPOVFW]\d{1,2})\b")
 
 
 def comment_ids(text):

@@ -66,7 +66,7 @@ TEST_F(HllmExportTest, WritesTheReferencesFileOfEverySource) {
   }
 }
 
-TEST_F(HllmExportTest, UsesTheReferencesNames) {
+TEST_F(HllmExportTest, UsesTheReferencesNamesRuleF1) {
   ASSERT_TRUE(Export(kFixtures / "zero2", {.format = ExportFormat::kReferenceBin}, "out").ok());
   const auto file = TensorFile::Open(path("out/pytorch_model.bin"));
   ASSERT_TRUE(file.ok()) << file.status();

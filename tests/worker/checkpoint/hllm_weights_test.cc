@@ -29,7 +29,7 @@ void ExpectSame(const HllmWeights& weights, const std::filesystem::path& expecte
   }
 }
 
-TEST(HllmWeightsTest, ReadsDeepSpeedStage2) {
+TEST(HllmWeightsTest, ReadsDeepSpeedStage2RuleF2) {
   const auto weights = OpenHllmWeights(kFixtures / "zero2");
   ASSERT_TRUE(weights.ok()) << weights.status();
   EXPECT_EQ(weights->source, HllmSource::kDeepSpeed);
@@ -40,7 +40,7 @@ TEST(HllmWeightsTest, ReadsDeepSpeedStage2) {
   EXPECT_EQ(weights->tensors.at("user_llm.lm_head.weight").data, weights->tensors.at("user_llm.embed_tokens.weight").data);
 }
 
-TEST(HllmWeightsTest, ReadsDeepSpeedStage3WithFrozenParameters) {
+TEST(HllmWeightsTest, ReadsDeepSpeedStage3WithFrozenParametersRuleF2) {
   const auto weights = OpenHllmWeights(kFixtures / "zero3/checkpoint");
   ASSERT_TRUE(weights.ok()) << weights.status();
   EXPECT_EQ(weights->description, "DeepSpeed ZeRO stage 3 checkpoint of 3 ranks");
@@ -49,7 +49,7 @@ TEST(HllmWeightsTest, ReadsDeepSpeedStage3WithFrozenParameters) {
   EXPECT_EQ(weights->tensors.at("item_llm.norm.weight").dtype, "BF16");
 }
 
-TEST(HllmWeightsTest, ReadsReleasedWeights) {
+TEST(HllmWeightsTest, ReadsReleasedWeightsRuleF1) {
   for (const auto& path : {kFixtures / "released", kFixtures / "released/pytorch_model.bin"}) {
     const auto weights = OpenHllmWeights(path);
     ASSERT_TRUE(weights.ok()) << weights.status();

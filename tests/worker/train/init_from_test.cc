@@ -34,7 +34,7 @@ std::vector<float> Values(const at::Tensor& tensor) {
   return values;
 }
 
-TEST(InitFromTest, TakesEveryTrainedTensorBitForBit) {
+TEST(InitFromTest, TakesEveryTrainedTensorBitForBitRulesF1F2) {
   const auto expected = *checkpoint::OpenHllmWeights(kFixtures / "zero2.safetensors");
   for (const char* source : {"zero2", "zero2/checkpoint", "released", "released/pytorch_model.bin", "zero2.safetensors"}) {
     const auto parameters = Parameters();
