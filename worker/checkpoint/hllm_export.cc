@@ -15,12 +15,14 @@
 #include "common/storage/atomic_file.h"
 #include "worker/checkpoint/best_model.h"
 #include "worker/checkpoint/file_list.h"
+#include "worker/checkpoint/manifest.h"
 #include "worker/checkpoint/torch_file/torch_writer.h"
 
 namespace pixelrec::checkpoint {
 namespace {
 
 constexpr int64_t kExportVersion = 1;
+constexpr char kBestModelFolder[] = "best_model";
 
 // A model directory that training started from.
 struct BaseModel {
@@ -138,10 +140,14 @@ std::vector<std::string> MissingOfReference(const std::vector<TensorInfo>& tenso
 }  // namespace
 
 ExportOptions WithKnownModels(ExportOptions options, const std::filesystem::path& source) {
-  const std::filesystem::path folder = std::filesystem::weakly_canonical(source);
-  for (const std::filesystem::path& best :
-       {folder, folder.parent_path() / "best_model", folder.parent_path().parent_path() / "best_model"}) {
-    std::error_code ignored;
+  std::error_code ignored;
+  const std::filesystem::path folder = std::filesystem::weakly_canonical(source, ignored);
+  std::vector<std::filesystem::path> candidates = {folder};
+  if (std::filesystem::exists(folder / kManifestFile, ignored)) {  // checkpoint-epoch-N/ or recovery/step-N/ of an output_dir
+    candidates.push_back(folder.parent_path() / kBestModelFolder);
+    candidates.push_back(folder.parent_path().parent_path() / kBestModelFolder);
+  }
+  for (const std::filesystem::path& best : candidates) {
     if (!std::filesystem::exists(best / kHllmFile, ignored)) continue;
     if (options.item_model_dir.empty()) options.item_model_dir = best / kItemModelFolder;
     if (options.user_model_dir.empty()) options.user_model_dir = best / kUserModelFolder;

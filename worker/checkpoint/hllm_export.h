@@ -26,7 +26,7 @@ struct ExportOptions {
   std::filesystem::path item_model_dir, user_model_dir;
 };
 
-// Where `source` is this program's own folder: the two models in it, or in the best_model/ beside it. Empty paths elsewhere.
+// Fills what isn't given: from a best_model/ its own two models, from a checkpoint those of its job's best_model/.
 ExportOptions WithKnownModels(ExportOptions options, const std::filesystem::path& source);
 
 // Fills `dir`, which must be empty. -> sentences for the user: what couldn't be filled. INVALID_ARGUMENT: tensors that the

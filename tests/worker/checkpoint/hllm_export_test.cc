@@ -131,6 +131,21 @@ TEST_F(HllmExportTest, WritesTwoModelDirectoriesAndTheHead) {
   EXPECT_THAT(text, HasSubstr("\"item_llm/model.safetensors\""));
 }
 
+TEST_F(HllmExportTest, KnowsTheModelsOfItsOwnFoldersOnly) {
+  for (const char* file : {"out/best_model/hllm.json", "out/checkpoint-epoch-1/manifest.json",
+                           "out/recovery/step-5/manifest.json", "out/other.bin"}) {
+    std::filesystem::create_directories(path(file).parent_path());
+    WriteRaw(path(file), "{}");
+  }
+  for (const char* own : {"out/best_model", "out/checkpoint-epoch-1", "out/recovery/step-5", "out/recovery/../best_model"}) {
+    const ExportOptions known = WithKnownModels({.user_model_dir = "given"}, path(own));
+    EXPECT_EQ(known.item_model_dir, std::filesystem::canonical(path("out/best_model")) / "item_llm") << own;
+    EXPECT_EQ(known.user_model_dir, "given");
+  }
+  for (const char* other : {"out/other.bin", "out", "out/nothing"})
+    EXPECT_EQ(WithKnownModels({}, path(other)).item_model_dir, "") << other;
+}
+
 TEST_F(HllmExportTest, ReplacesNothingButAnEarlierExport) {
   const ExportOptions options{.format = ExportFormat::kReferenceBin};
   std::filesystem::create_directories(path("empty"));
