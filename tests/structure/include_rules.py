@@ -33,7 +33,8 @@ TABLE = {
     "worker/data": ("common", "worker/tokenizer"),
     "worker/model": ("common",),
     "worker/dist": ("common",),
-    "worker/checkpoint": ("common", "worker/dist"),
+    # The numbers of a language model, which config.json says and the model computes with, are one struct (docs/adr/0006).
+    "worker/checkpoint": ("common", "worker/dist", "worker/model/description.h"),
     "worker/eval": ("common", "worker/model", "worker/data", "worker/dist"),
     "worker/train": ("common", "worker/data", "worker/model", "worker/eval", "worker/checkpoint", "worker/dist"),
     # One-shot commands on a trained model (docs/adr/0004).

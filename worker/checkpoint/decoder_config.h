@@ -2,39 +2,39 @@
 // rope_scaling, torch_dtype of transformers 4, and rope_parameters, dtype of transformers 5.
 //
 // A field that changes the mathematics in a way this program doesn't do is refused by name, never ignored; fields that don't are
-// skipped. Threads: pure functions.
+// skipped. Absent fields take transformers' defaults of that model_type. Threads: pure functions.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "worker/checkpoint/safetensors.h"
+#include "worker/model/description.h"
 
 namespace pixelrec::checkpoint {
 
-// One decoder-only language model. Defaults are those of transformers' LlamaConfig.
-struct DecoderConfig {
-  std::string model_type;  // "llama"
-  int64_t hidden_size = 0;
-  int64_t intermediate_size = 0;
-  int64_t num_hidden_layers = 0;
-  int64_t num_attention_heads = 0;
-  int64_t num_key_value_heads = 0;  // divides num_attention_heads
-  int64_t head_dim = 0;             // even; given, or hidden_size / num_attention_heads
-  int64_t vocab_size = 0;
+// One language model: what it computes (the description), and how its directory stores it (the members here).
+struct DecoderConfig : model::DecoderDescription {
+  std::string model_type;  // one of model_family.cc's
   int64_t max_position_embeddings = 2048;
-  double rms_norm_eps = 1e-6;
-  double rope_theta = 10000.0;
   bool tie_word_embeddings = false;
   double initializer_range = 0.02;
-  bool attention_bias = false;  // true is refused so far
-  bool mlp_bias = false;        // true is refused so far
-  std::string hidden_act = "silu";
   std::string stored_dtype;  // "float32", "bfloat16", ... as config.json says; may be empty
+
+  // Which tensors a layer has, by decoder_tensors.h.
+  bool qkv_bias = false;
+  bool o_bias = false;
+  bool mlp_bias = false;
+  bool qk_norm = false;         // a norm of each query and key head
+  bool sandwich_norms = false;  // a norm before and one behind each branch
+  bool fused_qkv = false;       // one stored tensor, W_pack
+  int64_t type_vocab_size = 0;  // encoders: rows of the table of token types
+
+  bool is_encoder() const { return !causal; }
+  // Longest sequence that the table of learned positions allows; 0: no such limit.
+  int64_t longest_sequence() const { return learned_positions == 0 ? 0 : learned_positions - first_learned_position; }
   friend bool operator==(const DecoderConfig&, const DecoderConfig&) = default;
 };
 
@@ -43,9 +43,5 @@ absl::StatusOr<DecoderConfig> ParseDecoderConfig(absl::string_view json, absl::s
 
 // <model_dir>/config.json. NOT_FOUND: no directory or no config.json, and what a model directory must hold.
 absl::StatusOr<DecoderConfig> ReadDecoderConfig(const std::filesystem::path& model_dir);
-
-// Names (without "model."), shapes of every tensor that the decoder computes with; dtype is left empty. lm_head is not among
-// them.
-std::vector<TensorSpec> DecoderTensors(const DecoderConfig& config);
 
 }  // namespace pixelrec::checkpoint

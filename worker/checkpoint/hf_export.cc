@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/storage/atomic_file.h"
+#include "worker/checkpoint/decoder_tensors.h"
 #include "worker/checkpoint/json_file.h"
 
 namespace pixelrec::checkpoint {
@@ -44,7 +45,7 @@ absl::StatusOr<std::vector<TensorInfo>> Assemble(const HfExport& model) {
     }
     if (tensor.shape != spec.shape)
       return absl::InvalidArgumentError(absl::StrCat("cannot write tensor ", spec.name, ": wrong shape"));
-    tensor.name = absl::StrCat("model.", spec.name);
+    tensor.name = StoredName(*model.config, spec.name);
     tensors.push_back(std::move(tensor));
   }
   if (used != model.trained.size())

@@ -105,6 +105,11 @@ bool JsonFields::Has(const char* name) const {
   return found != object_.end() && !found->is_null();
 }
 
+bool JsonFields::IsNull(const char* name) const {
+  const auto found = object_.find(name);
+  return found != object_.end() && found->is_null();
+}
+
 const nlohmann::json* JsonFields::Find(const char* name, bool required) {
   if (Has(name)) return &*object_.find(name);
   if (required) Fail(name, "missing");

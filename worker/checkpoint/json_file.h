@@ -25,7 +25,8 @@ class JsonFields {
  public:
   JsonFields(const nlohmann::json& object, absl::string_view file_name);
 
-  bool Has(const char* name) const;  // present and not null
+  bool Has(const char* name) const;     // present and not null
+  bool IsNull(const char* name) const;  // present and null
   // Absent or null: `fallback`, or a problem where there is none.
   int64_t Int(const char* name, int64_t low, int64_t high, std::optional<int64_t> fallback = std::nullopt);
   uint64_t Unsigned(const char* name, std::optional<uint64_t> fallback = std::nullopt);

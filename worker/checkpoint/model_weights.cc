@@ -4,10 +4,9 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
+#include "worker/checkpoint/decoder_tensors.h"
 
 namespace pixelrec::checkpoint {
 namespace {
@@ -19,12 +18,13 @@ struct FoundTensor {
   TensorInfo info;
 };
 
-// Every tensor of every file, by its name without "model.".
-absl::StatusOr<std::map<std::string, FoundTensor>> Collect(const std::vector<std::unique_ptr<TensorFile>>& files) {
+// Every tensor of every file, by its plain name.
+absl::StatusOr<std::map<std::string, FoundTensor>> Collect(const std::vector<std::unique_ptr<TensorFile>>& files,
+                                                           const DecoderConfig& config) {
   std::map<std::string, FoundTensor> found;
   for (const auto& file : files) {
     for (const auto& [stored_name, info] : file->tensors()) {
-      const std::string name(absl::StripPrefix(stored_name, "model."));
+      const std::string name = PlainName(config, stored_name);
       if (!found.emplace(name, FoundTensor{file.get(), info}).second) {
         return absl::InvalidArgumentError(
             absl::StrCat(file->path().string(), ": tensor ", name, " occurs twice among the model's files"));
@@ -47,12 +47,6 @@ absl::Status CheckTensor(const FoundTensor& found, const TensorSpec& expected) {
   return absl::OkStatus();
 }
 
-// A tensor inside the decoder that the configuration doesn't know would be mathematics left out: a bias, a sixth layer of five.
-bool InsideDecoder(absl::string_view name) {
-  if (absl::EndsWith(name, ".rotary_emb.inv_freq")) return false;  // a table that old versions stored
-  return absl::StartsWith(name, "layers.") || absl::StartsWith(name, "embed_tokens.") || absl::StartsWith(name, "norm.");
-}
-
 }  // namespace
 
 absl::StatusOr<ModelWeights> OpenModelWeights(const std::filesystem::path& model_dir, const DecoderConfig& config) {
@@ -60,7 +54,7 @@ absl::StatusOr<ModelWeights> OpenModelWeights(const std::filesystem::path& model
   auto files = OpenWeightFiles(model_dir);
   if (!files.ok()) return files.status();
   weights.files = *std::move(files);
-  auto found = Collect(weights.files);
+  auto found = Collect(weights.files, config);
   if (!found.ok()) return found.status();
 
   for (const TensorSpec& expected : DecoderTensors(config)) {
@@ -78,7 +72,7 @@ absl::StatusOr<ModelWeights> OpenModelWeights(const std::filesystem::path& model
     if (name == "lm_head.weight") {
       if (auto status = CheckTensor(tensor, {name, "", {config.vocab_size, config.hidden_size}}); !status.ok()) return status;
       weights.lm_head = std::move(tensor.info);
-    } else if (InsideDecoder(name)) {
+    } else if (IsInsideModel(config, name)) {
       return absl::InvalidArgumentError(absl::StrCat(tensor.file->path().string(), ": tensor ", tensor.info.name,
                                                      ": unexpected; a ", config.model_type, " of ", config.num_hidden_layers,
                                                      " layers, as config.json says, has none"));

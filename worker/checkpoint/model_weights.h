@@ -18,7 +18,7 @@
 namespace pixelrec::checkpoint {
 
 struct ModelWeights {
-  // Exactly DecoderTensors(config), by name without the optional "model." prefix; F32, F16 or BF16, as stored.
+  // Exactly DecoderTensors(config), by plain name (decoder_tensors.h); F32, F16 or BF16, as stored.
   std::map<std::string, TensorInfo> tensors;
   // The untrained output head where the directory has one: kept for export only (rule M6).
   std::optional<TensorInfo> lm_head;

@@ -48,6 +48,7 @@ class FlatParameters {
 
   // Leaf of the model: requires a gradient, which accumulates in compute_gradients().
   at::Tensor leaf(const std::string& name) const;
+  bool has_leaf(const std::string& name) const { return leaves_.contains(name); }
   // The leaves follow the masters: after a load and after each update. Nothing to do where they are the same.
   void RoundWeights();
   // The other way at the start of training: masters that are the rounded weights (rule P2).

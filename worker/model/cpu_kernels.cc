@@ -183,9 +183,33 @@ PIXELREC_INLINE void Score(Vec& score, const float* key, const float* tile, int6
   score = even + odd;
 }
 
-// Lane l holds query first + l; keys after it are hidden.
+// score -> c tanh(score / c), by tanh(x) = 1 - 2 / (1 + exp(2x)).
+PIXELREC_INLINE void SoftCap(Vec& score, float cap) {
+  score *= 2.0F / cap;
+  Exp(score);
+  score = cap - (2.0F * cap) / (1.0F + score);
+}
+
+// Keys [begin, end) that some query of first .. last sees.
+struct KeyRange {
+  int64_t begin;
+  int64_t end;
+};
+PIXELREC_INLINE KeyRange VisibleKeys(const AttentionShape& shape, int64_t first, int64_t last) {
+  if (!shape.causal) return {0, shape.length};
+  return {shape.window > 0 ? std::max<int64_t>(0, first - shape.window + 1) : 0, last + 1};
+}
+
+// Lane l holds query first + l; keys after it are hidden, and those before its window.
 PIXELREC_INLINE void LaneIndex(IntVec& index) {
   for (int32_t lane = 0; lane < kLanes; ++lane) index[lane] = lane;
+}
+PIXELREC_INLINE void HideKey(Vec& value, const Vec& hidden, const AttentionShape& shape, int64_t key, int64_t first, int64_t last,
+                             const IntVec& lane_index) {
+  if (!shape.causal) return;
+  if (key > first) value = (lane_index >= static_cast<int32_t>(key - first)) ? value : hidden;
+  if (shape.window > 0 && key <= last - shape.window)
+    value = (lane_index < static_cast<int32_t>(key - first + shape.window)) ? value : hidden;
 }
 
 }  // namespace
@@ -204,17 +228,20 @@ void AttentionForward(const AttentionShape& shape, const float* q, const float* 
       for (int64_t first = shape.first_query; first < shape.length; first += kLanes) {
         const int64_t last = std::min(first + kLanes, shape.length) - 1;
         LoadQueryTile(shape, q + head * dim, first, last, s.tile.data());
-        Vec peak = Vec{} - 3.0e38F;
-        for (int64_t j = 0; j <= last; ++j) {
+        const KeyRange seen = VisibleKeys(shape, first, last);
+        const Vec hidden = Vec{} - 3.0e38F;
+        Vec peak = hidden;
+        for (int64_t j = seen.begin; j < seen.end; ++j) {
           Vec score;
           Score(score, s.keys.data() + j * dim, s.tile.data(), dim);
-          if (j > first) score = (lane_index >= static_cast<int32_t>(j - first)) ? score : Vec{} - 3.0e38F;
+          if (shape.softcap > 0) SoftCap(score, shape.softcap);
+          HideKey(score, hidden, shape, j, first, last, lane_index);
           Max(peak, score);
           Store(s.weights.data() + j * kLanes, score);
         }
         Vec total = {};
         for (int64_t d = 0; d < dim; ++d) Store(s.tile_out.data() + d * kLanes, Vec{});
-        for (int64_t j = 0; j <= last; ++j) {
+        for (int64_t j = seen.begin; j < seen.end; ++j) {
           Vec weight;
           Load(weight, s.weights.data() + j * kLanes);
           weight -= peak;
@@ -268,15 +295,19 @@ PIXELREC_INLINE void BackwardTile(const AttentionShape& shape, Scratch& s, const
   Vec delta, log_total;
   Load(delta, dout_tile_delta);
   Load(log_total, row_lse);
-  for (int64_t j = 0; j <= last; ++j) {
-    Vec weight, dweight;
-    Score(weight, s.keys.data() + j * dim, s.tile.data(), dim);
-    weight -= log_total;
+  const KeyRange seen = VisibleKeys(shape, first, last);
+  for (int64_t j = seen.begin; j < seen.end; ++j) {
+    Vec weight, dweight, score;
+    Score(score, s.keys.data() + j * dim, s.tile.data(), dim);
+    if (shape.softcap > 0) SoftCap(score, shape.softcap);
+    weight = score - log_total;
     Exp(weight);
-    if (j > first) weight = (lane_index >= static_cast<int32_t>(j - first)) ? weight : Vec{};
+    HideKey(weight, Vec{}, shape, j, first, last, lane_index);
     Score(dweight, values + j * shape.kv_stride, dout_tile, dim);
+    dweight = weight * (dweight - delta);
+    if (shape.softcap > 0) dweight *= 1.0F - (score / shape.softcap) * (score / shape.softcap);
     Store(s.weights.data() + j * kLanes, weight);
-    Store(s.dweights.data() + j * kLanes, weight * (dweight - delta));
+    Store(s.dweights.data() + j * kLanes, dweight);
   }
   // Keys and values: row j of the gradient is a sum over queries of contiguous rows, so the head dimension is the vector here.
   const int64_t queries = last - first + 1;
@@ -285,7 +316,8 @@ PIXELREC_INLINE void BackwardTile(const AttentionShape& shape, Scratch& s, const
     const float* g = dout + (i - shape.first_query) * shape.out_stride;
     float query[512];
     for (int64_t d = 0; d < dim; ++d) query[d] = s.tile[static_cast<size_t>(d * kLanes + lane)];
-    for (int64_t j = 0; j <= i; ++j) {
+    const KeyRange own = VisibleKeys(shape, i, i);
+    for (int64_t j = own.begin; j < own.end; ++j) {
       const float w = s.weights[static_cast<size_t>(j * kLanes + lane)], dw = s.dweights[static_cast<size_t>(j * kLanes + lane)];
       float* dkey = s.dkeys.data() + j * dim;
       float* dvalue = s.dvalues.data() + j * dim;
@@ -299,7 +331,7 @@ PIXELREC_INLINE void BackwardTile(const AttentionShape& shape, Scratch& s, const
   // Queries: lanes again.
   float dtile[512 * kLanes];
   for (int64_t d = 0; d < dim; ++d) Store(dtile + d * kLanes, Vec{});
-  for (int64_t j = 0; j <= last; ++j) {
+  for (int64_t j = seen.begin; j < seen.end; ++j) {
     Vec dweight;
     Load(dweight, s.dweights.data() + j * kLanes);
     const float* key = s.keys.data() + j * dim;

@@ -21,7 +21,7 @@ void SwiGluForward(const float* gate_up, int64_t rows, int64_t intermediate, flo
 // dgate_up [rows, 2 I] is written.
 void SwiGluBackward(const float* dy, const float* gate_up, int64_t rows, int64_t intermediate, float* dgate_up);
 
-// One sequence of causal attention with rotary positions inside (rules M2, M5).
+// One sequence of attention with rotary positions inside (rules M2, M5).
 struct AttentionShape {
   int64_t query_heads;
   int64_t kv_heads;     // query head h reads kv head h / (query_heads / kv_heads)
@@ -33,7 +33,10 @@ struct AttentionShape {
   int64_t out_stride;
   const float* cos;  // [>= length, D / 2]
   const float* sin;
-  float scale;  // 1/sqrt(D)
+  float scale;         // of q k^T
+  float softcap = 0;   // c: scores become c tanh(scores / c); 0: none
+  int64_t window = 0;  // a query sees this many keys up to its own; 0: no limit. Causal only
+  bool causal = true;  // false: every query sees every key
 };
 
 // q [queries, Hq*D], k and v [length, Hkv*D] (before rotation) -> out [queries, Hq*D], lse [Hq, queries] (log-sum-exp of each

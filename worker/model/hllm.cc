@@ -3,7 +3,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/embedding.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/stack.h>
@@ -24,10 +23,49 @@ void PackedItems::Append(std::span<const uint32_t> item_tokens) {
 Hllm::Hllm(const Options& options, HllmWeights weights)
     : options_(options),
       weights_(std::move(weights)),
-      item_rotary_(MakeRotaryTable(options.item_llm, options.max_text_length + 1, weights_.item_emb_tokens.device())),
-      user_rotary_(MakeRotaryTable(options.user_llm, options.max_seq_length, weights_.item_emb_tokens.device())) {}
+      item_rotary_(MakeRotaryTables(options.item_llm, options.max_text_length + 1, weights_.item_emb_tokens.device())),
+      user_rotary_(MakeRotaryTables(options.user_llm, options.max_seq_length, weights_.item_emb_tokens.device())) {}
+
+namespace {
+
+// The packed items without the places of their embedding tokens.
+PackedItems TextsAlone(const PackedItems& items) {
+  PackedItems texts;
+  for (int64_t s = 0; s < items.segments.count(); ++s) {
+    const int64_t begin = items.segments.begin(s), length = items.segments.length(s) - 1;
+    TORCH_CHECK(length > 0, "an item without a token has no mean; item_emb_token_n 0 needs a text for every item");
+    texts.token_ids.insert(texts.token_ids.end(), items.token_ids.begin() + begin, items.token_ids.begin() + begin + length);
+    texts.segments.Append(length);
+  }
+  return texts;
+}
+
+// [T, H] -> [segments, H].
+at::Tensor MeanOfSegments(const at::Tensor& x_TH, const Segments& segments) {
+  std::vector<int64_t> owners;
+  std::vector<float> shares;
+  for (int64_t s = 0; s < segments.count(); ++s) {
+    owners.insert(owners.end(), static_cast<size_t>(segments.length(s)), s);
+    shares.push_back(1.0F / static_cast<float>(segments.length(s)));
+  }
+  const at::Tensor sums = at::zeros({segments.count(), x_TH.size(1)}, x_TH.options().requires_grad(false))
+                              .index_add(0, at::tensor(owners, at::kLong).to(x_TH.device()), x_TH);
+  return sums * at::tensor(shares, at::kFloat).to(x_TH.options()).unsqueeze(1);
+}
+
+}  // namespace
+
+at::Tensor Hllm::EncodeByPooling(const PackedItems& items) const {
+  if (items.segments.count() == 0) return weights_.item_llm.embed_tokens.narrow(0, 0, 0);
+  const PackedItems texts = TextsAlone(items);
+  const at::Tensor hidden =
+      DecoderForward(options_.item_llm, weights_.item_llm, EmbedTokens(options_.item_llm, weights_.item_llm, texts.token_ids),
+                     texts.segments, item_rotary_, Rows::kAll, options_.gradient_checkpointing);
+  return MeanOfSegments(hidden, texts.segments);
+}
 
 at::Tensor Hllm::EncodeItems(const PackedItems& items) const {
+  if (options_.item_emb_token_n == 0) return EncodeByPooling(items);
   const at::Device device = weights_.item_emb_tokens.device();
   const int64_t hidden = options_.item_llm.hidden_size;
   // No items still give a tensor with a graph: the collectives of the backward pass must run on every rank.
@@ -35,8 +73,9 @@ at::Tensor Hllm::EncodeItems(const PackedItems& items) const {
   std::vector<int64_t> ends;
   ends.reserve(static_cast<size_t>(items.segments.count()));
   for (int64_t s = 0; s < items.segments.count(); ++s) ends.push_back(items.segments.begin(s) + items.segments.length(s) - 1);
-  const at::Tensor tokens = at::embedding(weights_.item_llm.embed_tokens, at::tensor(items.token_ids, at::kLong).to(device));
-  // Rule M2: the embedding token's row is overwritten, so what id 0 stood for there never matters.
+  const at::Tensor tokens = EmbedTokens(options_.item_llm, weights_.item_llm, items.token_ids);
+  // Rule M2: the embedding token's row is overwritten, so what id 0 stood for there never matters. A family that scales the
+  // embeddings of tokens doesn't scale embeddings that are given to it: neither this row nor the user LLM's inputs.
   const at::Tensor x = tokens.index_copy(0, at::tensor(ends, at::kLong).to(device),
                                          weights_.item_emb_tokens.view({1, hidden}).expand({items.segments.count(), hidden}));
   return DecoderForward(options_.item_llm, weights_.item_llm, x, items.segments, item_rotary_, Rows::kLastOfSegment,

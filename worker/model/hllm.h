@@ -22,13 +22,14 @@ inline constexpr double kNceThreshold = 0.99;                     // rule N4
 struct HllmWeights {
   DecoderWeights item_llm;
   DecoderWeights user_llm;
-  at::Tensor item_emb_tokens;  // [1, 1, H]
+  at::Tensor item_emb_tokens;  // [1, n, H], n = item_emb_token_n
   at::Tensor logit_scale;      // []
 };
 
-// Token ids of several items, packed; an item's embedding token follows its last id (rules X5, X7).
+// Token ids of several items, packed; a place for the embedding token follows each item's last id (rules X5, X7). A model that
+// pools (item_emb_token_n 0) leaves these places out.
 struct PackedItems {
-  Segments segments;               // lengths include the embedding token
+  Segments segments;               // lengths include the embedding token's place
   std::vector<int64_t> token_ids;  // [T], 0 where an embedding token stands
 
   void Append(std::span<const uint32_t> item_tokens);
@@ -41,12 +42,14 @@ class Hllm {
     DecoderDescription user_llm;
     int64_t max_text_length = 256;  // longest item, without the embedding token
     int64_t max_seq_length = 11;    // longest history + 1
+    int64_t item_emb_token_n = 1;   // 1: a learned token's hidden state; 0: the mean over the text's (rule X5)
     bool gradient_checkpointing = true;
   };
 
   Hllm(const Options& options, HllmWeights weights);
 
-  // -> [items, H]: hidden state after the last norm at each embedding token (rule M3). Not normalised.
+  // -> [items, H]: hidden state after the last norm at each embedding token (rule M3), or the mean over each item's tokens (rule
+  // X5; throws c10::Error for an item without any, which has no mean). Not normalised.
   at::Tensor EncodeItems(const PackedItems& items) const;
 
   // Packed histories of item embeddings -> output of every position (rule M4), or of each history's last one. Not normalised.
@@ -56,10 +59,12 @@ class Hllm {
   const Options& options() const { return options_; }
 
  private:
+  at::Tensor EncodeByPooling(const PackedItems& items) const;
+
   Options options_;
   HllmWeights weights_;
-  RotaryTable item_rotary_;
-  RotaryTable user_rotary_;
+  std::vector<RotaryTable> item_rotary_;
+  std::vector<RotaryTable> user_rotary_;
 };
 
 struct NceLoss {

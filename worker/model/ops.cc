@@ -84,11 +84,11 @@ struct SwiGluFunction : torch::autograd::Function<SwiGluFunction> {
 struct AttentionCall : torch::CustomClassHolder {
   Segments segments;
   RotaryTable rotary;
-  AttentionHeads heads;
+  AttentionSpec spec;
   bool every_token_asks = true;
 
-  int64_t q_width() const { return heads.query_heads * heads.head_dim; }
-  int64_t kv_width() const { return heads.kv_heads * heads.head_dim; }
+  int64_t q_width() const { return spec.query_heads * spec.head_dim; }
+  int64_t kv_width() const { return spec.kv_heads * spec.head_dim; }
   // Distance between rows: queries, keys and values lie side by side in one tensor, or the queries in one of their own.
   int64_t q_stride() const { return every_token_asks ? q_width() + 2 * kv_width() : q_width(); }
   int64_t kv_stride() const { return every_token_asks ? q_width() + 2 * kv_width() : 2 * kv_width(); }
@@ -99,17 +99,20 @@ struct AttentionCall : torch::CustomClassHolder {
     const int64_t grain = std::max<int64_t>(1, segments.count() / (4 * at::get_num_threads()));
     at::parallel_for(0, segments.count(), grain, [&](int64_t begin, int64_t end) {
       for (int64_t s = begin; s < end; ++s) {
-        body(cpu::AttentionShape{.query_heads = heads.query_heads,
-                                 .kv_heads = heads.kv_heads,
-                                 .head_dim = heads.head_dim,
+        body(cpu::AttentionShape{.query_heads = spec.query_heads,
+                                 .kv_heads = spec.kv_heads,
+                                 .head_dim = spec.head_dim,
                                  .length = segments.length(s),
                                  .first_query = every_token_asks ? 0 : segments.length(s) - 1,
                                  .q_stride = q_stride(),
                                  .kv_stride = kv_stride(),
                                  .out_stride = q_width(),
-                                 .cos = rotary.cos.const_data_ptr<float>(),
-                                 .sin = rotary.sin.const_data_ptr<float>(),
-                                 .scale = 1.0F / std::sqrt(static_cast<float>(heads.head_dim))},
+                                 .cos = rotary.cos.const_data_ptr<float>() + rotary.first_row(s) * spec.head_dim / 2,
+                                 .sin = rotary.sin.const_data_ptr<float>() + rotary.first_row(s) * spec.head_dim / 2,
+                                 .scale = static_cast<float>(spec.scale),
+                                 .softcap = static_cast<float>(spec.softcap),
+                                 .window = spec.window,
+                                 .causal = spec.causal},
              every_token_asks ? segments.begin(s) : s, segments.begin(s));
       }
     });
@@ -128,7 +131,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
                             const c10::intrusive_ptr<AttentionCall>& call) {
     const at::Tensor q = q_in.contiguous(), kv = kv_in.contiguous();
     const at::Tensor out = at::empty({q.size(0), call->q_width()}, q.options());
-    const at::Tensor lse = at::empty({call->heads.query_heads, q.size(0)}, q.options());
+    const at::Tensor lse = at::empty({call->spec.query_heads, q.size(0)}, q.options());
     const float* queries = q.const_data_ptr<float>();
     const float* keys = Keys(queries, kv.const_data_ptr<float>(), *call);
     call->ForEachSegment([&](const cpu::AttentionShape& shape, int64_t query, int64_t key) {
@@ -164,12 +167,12 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
   }
 };
 
-c10::intrusive_ptr<AttentionCall> MakeCall(const Segments& segments, const RotaryTable& rotary, const AttentionHeads& heads,
+c10::intrusive_ptr<AttentionCall> MakeCall(const Segments& segments, const RotaryTable& rotary, const AttentionSpec& spec,
                                            bool every) {
   auto call = c10::make_intrusive<AttentionCall>();
   call->segments = segments;
   call->rotary = rotary;
-  call->heads = heads;
+  call->spec = spec;
   call->every_token_asks = every;
   return call;
 }
@@ -187,16 +190,16 @@ at::Tensor SwiGlu(const at::Tensor& gate_up_T2I) {
 }
 
 at::Tensor SelfAttention(const at::Tensor& qkv_TE, const Segments& segments, const RotaryTable& rotary,
-                         const AttentionHeads& heads) {
-  if (!OnFusedPath(qkv_TE) || heads.head_dim > kMaxHeadDim) return composed::SelfAttention(qkv_TE, segments, rotary, heads);
-  return AttentionFunction::apply(qkv_TE, at::empty({0}, qkv_TE.options()), MakeCall(segments, rotary, heads, true));
+                         const AttentionSpec& spec) {
+  if (!OnFusedPath(qkv_TE) || spec.head_dim > kMaxHeadDim) return composed::SelfAttention(qkv_TE, segments, rotary, spec);
+  return AttentionFunction::apply(qkv_TE, at::empty({0}, qkv_TE.options()), MakeCall(segments, rotary, spec, true));
 }
 
 at::Tensor LastQueryAttention(const at::Tensor& q_SQD, const at::Tensor& kv_T2KD, const Segments& segments,
-                              const RotaryTable& rotary, const AttentionHeads& heads) {
-  if (!OnFusedPath(q_SQD) || heads.head_dim > kMaxHeadDim)
-    return composed::LastQueryAttention(q_SQD, kv_T2KD, segments, rotary, heads);
-  return AttentionFunction::apply(q_SQD, kv_T2KD, MakeCall(segments, rotary, heads, false));
+                              const RotaryTable& rotary, const AttentionSpec& spec) {
+  if (!OnFusedPath(q_SQD) || spec.head_dim > kMaxHeadDim)
+    return composed::LastQueryAttention(q_SQD, kv_T2KD, segments, rotary, spec);
+  return AttentionFunction::apply(q_SQD, kv_T2KD, MakeCall(segments, rotary, spec, false));
 }
 
 }  // namespace pixelrec::model

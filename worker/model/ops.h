@@ -8,6 +8,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "worker/model/rope.h"
 #include "worker/model/segments.h"
 
 namespace pixelrec::model {
@@ -18,37 +19,34 @@ at::Tensor RmsNorm(const at::Tensor& x_TH, const at::Tensor& weight_H, double ep
 // silu(gate) * up for gate_up_T2I = [gate, up] (rule M5).
 at::Tensor SwiGlu(const at::Tensor& gate_up_T2I);
 
-// cos and sin of position * theta^(-2d/D), [positions, D/2] fp32 (rule M5).
-struct RotaryTable {
-  at::Tensor cos;
-  at::Tensor sin;
-};
-RotaryTable MakeRotaryTable(int64_t positions, int64_t head_dim, double theta, const at::Device& device);
-
-struct AttentionHeads {
+struct AttentionSpec {
   int64_t query_heads;
-  int64_t kv_heads;  // divides query_heads (grouped-query attention)
-  int64_t head_dim;
+  int64_t kv_heads;    // divides query_heads (grouped-query attention)
+  int64_t head_dim;    // even
+  double scale;        // of q k^T, usually 1 / sqrt(D)
+  double softcap = 0;  // c: scores become c tanh(scores / c); 0: none
+  int64_t window = 0;  // a query sees itself and the window - 1 tokens before it; 0: no limit. Causal attention only
+  bool causal = true;  // false: every token sees its whole segment
 };
 
-// Causal attention inside each segment, none across (rule M2); rotary positions are applied to queries and keys inside.
+// Attention inside each segment, none across (rule M2); rotary positions are applied to queries and keys inside.
 // qkv_TE = [queries, keys, values] of one fused projection, E = (Q + 2K) D. -> [T, Q D].
 at::Tensor SelfAttention(const at::Tensor& qkv_TE, const Segments& segments, const RotaryTable& rotary,
-                         const AttentionHeads& heads);
+                         const AttentionSpec& spec);
 
 // The same for the last position of each segment alone. q_SQD: one row per segment; kv_T2KD = [keys, values]. No empty segments.
 // -> [segments, Q D].
 at::Tensor LastQueryAttention(const at::Tensor& q_SQD, const at::Tensor& kv_T2KD, const Segments& segments,
-                              const RotaryTable& rotary, const AttentionHeads& heads);
+                              const RotaryTable& rotary, const AttentionSpec& spec);
 
 // The same mathematics composed of ATen operators, on any device and in any floating dtype.
 namespace composed {
 at::Tensor RmsNorm(const at::Tensor& x_TH, const at::Tensor& weight_H, double eps);
 at::Tensor SwiGlu(const at::Tensor& gate_up_T2I);
 at::Tensor SelfAttention(const at::Tensor& qkv_TE, const Segments& segments, const RotaryTable& rotary,
-                         const AttentionHeads& heads);
+                         const AttentionSpec& spec);
 at::Tensor LastQueryAttention(const at::Tensor& q_SQD, const at::Tensor& kv_T2KD, const Segments& segments,
-                              const RotaryTable& rotary, const AttentionHeads& heads);
+                              const RotaryTable& rotary, const AttentionSpec& spec);
 }  // namespace composed
 
 }  // namespace pixelrec::model

@@ -5,10 +5,11 @@
 #include <ATen/ops/normal.h>
 
 #include <cstddef>
+#include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "worker/checkpoint/decoder_tensors.h"
 #include "worker/checkpoint/model_weights.h"
 #include "worker/train/tensor_bytes.h"
 
@@ -17,74 +18,72 @@ namespace {
 
 using checkpoint::DecoderConfig;
 
-dist::Unit LayerUnit(const DecoderConfig& c, const std::string& prefix) {
-  const int64_t h = c.hidden_size, q = c.num_attention_heads * c.head_dim, kv = c.num_key_value_heads * c.head_dim,
-                i = c.intermediate_size;
-  const auto name = [&](const char* rest) { return absl::StrCat(prefix, rest); };
-  return {prefix,
-          {{name("input_norm"), {{name("input_layernorm.weight"), {h}}}},
-           {name("qkv_proj"),
-            {{name("self_attn.q_proj.weight"), {q, h}},
-             {name("self_attn.k_proj.weight"), {kv, h}},
-             {name("self_attn.v_proj.weight"), {kv, h}}}},
-           {name("o_proj"), {{name("self_attn.o_proj.weight"), {h, q}}}},
-           {name("post_attention_norm"), {{name("post_attention_layernorm.weight"), {h}}}},
-           {name("gate_up_proj"), {{name("mlp.gate_proj.weight"), {i, h}}, {name("mlp.up_proj.weight"), {i, h}}}},
-           {name("down_proj"), {{name("mlp.down_proj.weight"), {h, i}}}}}};
+std::string LayerPrefix(const std::string& side, int64_t layer) { return absl::StrCat(side, ".layers.", layer, "."); }
+
+// Leaves are named after what they are to the layer function, tensors after their names in files.
+dist::Unit UnitOf(const std::vector<checkpoint::ModelTensor>& tensors, const std::string& side, const std::string& leaf_prefix) {
+  dist::Unit unit{leaf_prefix, {}};
+  for (const checkpoint::ModelTensor& tensor : tensors) {
+    dist::Leaf leaf{leaf_prefix + tensor.role, {}};
+    for (const auto& part : tensor.parts) leaf.parts.push_back({absl::StrCat(side, ".", part.name), part.shape});
+    unit.leaves.push_back(std::move(leaf));
+  }
+  return unit;
 }
 
-std::string LayerPrefix(const std::string& side, int64_t layer) { return absl::StrCat(side, ".layers.", layer, "."); }
+void Append(dist::Unit&& more, dist::Unit& unit) {
+  for (dist::Leaf& leaf : more.leaves) unit.leaves.push_back(std::move(leaf));
+}
+
+at::Tensor LeafIfAny(const dist::FlatParameters& p, const std::string& name) {
+  return p.has_leaf(name) ? p.leaf(name) : at::Tensor();
+}
 
 model::DecoderWeights DecoderLeaves(const dist::FlatParameters& p, const std::string& side, int64_t layers) {
   model::DecoderWeights weights;
   for (int64_t i = 0; i < layers; ++i) {
-    const auto leaf = [&](const char* name) { return p.leaf(absl::StrCat(LayerPrefix(side, i), name)); };
-    weights.layers.push_back({.input_norm = leaf("input_norm"),
-                              .qkv_proj = leaf("qkv_proj"),
-                              .o_proj = leaf("o_proj"),
-                              .post_attention_norm = leaf("post_attention_norm"),
-                              .gate_up_proj = leaf("gate_up_proj"),
-                              .down_proj = leaf("down_proj")});
+    model::LayerWeights& layer = weights.layers.emplace_back();
+    for (const auto& [name, member] : model::kLayerTensors) layer.*member = LeafIfAny(p, LayerPrefix(side, i) + name);
   }
-  weights.norm = p.leaf(absl::StrCat(side, ".norm.weight"));
+  const std::string prefix = side + ".";
+  weights.embed_tokens = LeafIfAny(p, prefix + "embed_tokens");
+  weights.position_embeddings = LeafIfAny(p, prefix + "position_embeddings");
+  weights.token_type_embeddings = LeafIfAny(p, prefix + "token_type_embeddings");
+  weights.embedding_norm = LeafIfAny(p, prefix + "embedding_norm");
+  weights.embedding_norm_bias = LeafIfAny(p, prefix + "embedding_norm_bias");
+  weights.norm = LeafIfAny(p, prefix + "norm");
   return weights;
 }
 
 }  // namespace
 
-model::DecoderDescription Describe(const DecoderConfig& config) {
-  return {
-      .hidden_size = config.hidden_size,
-      .intermediate_size = config.intermediate_size,
-      .num_layers = config.num_hidden_layers,
-      .heads = {.query_heads = config.num_attention_heads, .kv_heads = config.num_key_value_heads, .head_dim = config.head_dim},
-      .vocab_size = config.vocab_size,
-      .rms_norm_eps = config.rms_norm_eps,
-      .rope_theta = config.rope_theta};
-}
+model::DecoderDescription Describe(const DecoderConfig& config) { return config; }
 
-std::vector<dist::Unit> HllmUnits(const DecoderConfig& item_llm, const DecoderConfig& user_llm) {
+std::vector<dist::Unit> HllmUnits(const DecoderConfig& item_llm, const DecoderConfig& user_llm, int64_t item_emb_token_n) {
   const auto single = [](const std::string& name, std::vector<int64_t> shape) {
     return dist::Leaf{name, {{name, std::move(shape)}}};
   };
+  const checkpoint::DecoderLayout item = checkpoint::LayoutOf(item_llm), user = checkpoint::LayoutOf(user_llm);
   std::vector<dist::Unit> units;
-  units.push_back({"embeddings", {single("item_llm.embed_tokens.weight", {item_llm.vocab_size, item_llm.hidden_size})}});
-  for (int64_t i = 0; i < item_llm.num_hidden_layers; ++i) units.push_back(LayerUnit(item_llm, LayerPrefix("item_llm", i)));
-  for (int64_t i = 0; i < user_llm.num_hidden_layers; ++i) units.push_back(LayerUnit(user_llm, LayerPrefix("user_llm", i)));
-  units.push_back(
-      {"head",
-       {single("item_llm.norm.weight", {item_llm.hidden_size}), single("user_llm.norm.weight", {user_llm.hidden_size}),
-        single("item_emb_tokens", {1, 1, item_llm.hidden_size}), single("logit_scale", {})}});
+  units.push_back(UnitOf(item.embeddings, "item_llm", "item_llm."));
+  for (const auto& [side, layout] : {std::pair("item_llm", &item), std::pair("user_llm", &user)}) {
+    for (size_t i = 0; i < layout->layers.size(); ++i)
+      units.push_back(UnitOf(layout->layers[i], side, LayerPrefix(side, static_cast<int64_t>(i))));
+  }
+  dist::Unit head{"head", {}};
+  Append(UnitOf(item.head, "item_llm", "item_llm."), head);
+  Append(UnitOf(user.head, "user_llm", "user_llm."), head);
+  head.leaves.push_back(single("item_emb_tokens", {1, item_emb_token_n, item_llm.hidden_size}));
+  head.leaves.push_back(single("logit_scale", {}));
+  units.push_back(std::move(head));
   return units;
 }
 
 model::HllmWeights LeafWeights(const dist::FlatParameters& parameters, int64_t item_layers, int64_t user_layers) {
-  model::HllmWeights weights{.item_llm = DecoderLeaves(parameters, "item_llm", item_layers),
-                             .user_llm = DecoderLeaves(parameters, "user_llm", user_layers),
-                             .item_emb_tokens = parameters.leaf("item_emb_tokens"),
-                             .logit_scale = parameters.leaf("logit_scale")};
-  weights.item_llm.embed_tokens = parameters.leaf("item_llm.embed_tokens.weight");
-  return weights;
+  return {.item_llm = DecoderLeaves(parameters, "item_llm", item_layers),
+          .user_llm = DecoderLeaves(parameters, "user_llm", user_layers),
+          .item_emb_tokens = parameters.leaf("item_emb_tokens"),
+          .logit_scale = parameters.leaf("logit_scale")};
 }
 
 absl::StatusOr<std::vector<std::string>> LoadSide(const std::filesystem::path& model_dir, const DecoderConfig& config,

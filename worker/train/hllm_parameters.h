@@ -20,7 +20,9 @@ namespace pixelrec::train {
 model::DecoderDescription Describe(const checkpoint::DecoderConfig& config);
 
 // Units in the order of the forward pass: embeddings, item layers, user layers, head (hllm.md 4.1).
-std::vector<dist::Unit> HllmUnits(const checkpoint::DecoderConfig& item_llm, const checkpoint::DecoderConfig& user_llm);
+// item_emb_tokens is [1, item_emb_token_n, H]; with 0 an empty tensor.
+std::vector<dist::Unit> HllmUnits(const checkpoint::DecoderConfig& item_llm, const checkpoint::DecoderConfig& user_llm,
+                                  int64_t item_emb_token_n = 1);
 
 // The model's leaves.
 model::HllmWeights LeafWeights(const dist::FlatParameters& parameters, int64_t item_layers, int64_t user_layers);

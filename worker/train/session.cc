@@ -41,6 +41,10 @@ absl::Status OpenData(Session& s) {
 }
 
 absl::Status CheckModelsFit(const Session& s) {
+  for (const auto& [field, config] : {std::pair("item_model_dir", &s.item_config), std::pair("user_model_dir", &s.user_config)}) {
+    if (config->is_encoder())
+      return absl::UnimplementedError(absl::StrCat(field, ": a ", config->model_type, " is an encoder; supported: decoders"));
+  }
   if (s.item_config.hidden_size != s.user_config.hidden_size) {
     return absl::InvalidArgumentError(absl::StrCat("item_model_dir has hidden_size ", s.item_config.hidden_size,
                                                    ", user_model_dir ", s.user_config.hidden_size,

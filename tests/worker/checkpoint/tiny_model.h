@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "tests/worker/checkpoint/raw_safetensors.h"
 #include "worker/checkpoint/decoder_config.h"
+#include "worker/checkpoint/decoder_tensors.h"
 #include "worker/checkpoint/dtype.h"
 #include "worker/checkpoint/safetensors.h"
 

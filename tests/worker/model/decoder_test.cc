@@ -12,13 +12,13 @@ struct Fixture {
   DecoderDescription description = SmallDescription(4, 2, 6);
   DecoderWeights weights;
   Segments segments = MakeSegments({5, 1, 17, 9});
-  RotaryTable rotary;
+  std::vector<RotaryTable> rotary;
   at::Tensor x;
 
   explicit Fixture(at::ScalarType dtype = at::kFloat) {
     at::manual_seed(7);
     weights = RandomWeights(description, dtype);
-    rotary = MakeRotaryTable(description, 32, at::kCPU);
+    rotary = MakeRotaryTables(description, 32, at::kCPU);
     x = RandomWeight({segments.tokens(), description.hidden_size}, 1, dtype);
   }
 

@@ -53,25 +53,34 @@ TEST(Ops, SwiGluSaturatesWithoutNan) {
 }
 
 struct AttentionCase {
-  AttentionHeads heads;
+  AttentionSpec spec;
   std::vector<int64_t> lengths;
 };
 
 std::vector<AttentionCase> AttentionCases() {
-  return {{{8, 4, 8}, {1, 41, 16, 17, 2, 33, 100}},  // the quickstart's shape: grouped queries
-          {{2, 2, 64}, {15, 31, 32}},
-          {{3, 1, 6}, {5, 1, 1, 20}},
-          {{1, 1, 2}, {64}}};
+  return {{{8, 4, 8, 0.35}, {1, 41, 16, 17, 2, 33, 100}},  // the quickstart's shape: grouped queries
+          {{2, 2, 64, 0.125}, {15, 31, 32}},
+          {{3, 1, 6, 0.4}, {5, 1, 1, 20}},
+          {{1, 1, 2, 0.7}, {64}},
+          // Windows that end inside, at and across tiles of 16 queries.
+          {{.query_heads = 4, .kv_heads = 2, .head_dim = 8, .scale = 0.35, .window = 2}, {1, 2, 40}},
+          {{.query_heads = 4, .kv_heads = 2, .head_dim = 8, .scale = 0.35, .window = 5}, {4, 5, 6, 70}},
+          {{.query_heads = 2, .kv_heads = 1, .head_dim = 8, .scale = 0.35, .window = 16}, {15, 16, 17, 33, 64}},
+          {{.query_heads = 2, .kv_heads = 2, .head_dim = 8, .scale = 0.35, .window = 40}, {100, 39, 41}},
+          {{.query_heads = 2, .kv_heads = 1, .head_dim = 8, .scale = 0.35, .softcap = 3}, {1, 20, 50}},
+          {{.query_heads = 2, .kv_heads = 1, .head_dim = 8, .scale = 0.35, .softcap = 2, .window = 7}, {1, 20, 50}},
+          // Encoders.
+          {{.query_heads = 3, .kv_heads = 3, .head_dim = 8, .scale = 0.35, .causal = false}, {1, 2, 16, 17, 50}}};
 }
 
-TEST(Ops, SelfAttentionIsCausalInsideEachSegmentRuleM2) {
+TEST(Ops, SelfAttentionStaysInsideEachSegmentRuleM2) {
   at::manual_seed(3);
   for (const AttentionCase& c : AttentionCases()) {
     const Segments segments = MakeSegments(c.lengths);
-    const RotaryTable rotary = MakeRotaryTable(128, c.heads.head_dim, 10000, at::kCPU);
-    const int64_t width = (c.heads.query_heads + 2 * c.heads.kv_heads) * c.heads.head_dim;
-    ExpectSame([&](const auto& t) { return SelfAttention(t[0], segments, rotary, c.heads); },
-               [&](const auto& t) { return composed::SelfAttention(t[0], segments, rotary, c.heads); },
+    const RotaryTable rotary = MakeRotaryTable(Rope{}, 128, c.spec.head_dim, at::kCPU);
+    const int64_t width = (c.spec.query_heads + 2 * c.spec.kv_heads) * c.spec.head_dim;
+    ExpectSame([&](const auto& t) { return SelfAttention(t[0], segments, rotary, c.spec); },
+               [&](const auto& t) { return composed::SelfAttention(t[0], segments, rotary, c.spec); },
                {RandomWeight({segments.tokens(), width}, 1.5, at::kFloat)});
   }
 }
@@ -80,20 +89,20 @@ TEST(Ops, LastQueryAttention) {
   at::manual_seed(4);
   for (const AttentionCase& c : AttentionCases()) {
     const Segments segments = MakeSegments(c.lengths);
-    const RotaryTable rotary = MakeRotaryTable(128, c.heads.head_dim, 10000, at::kCPU);
-    ExpectSame([&](const auto& t) { return LastQueryAttention(t[0], t[1], segments, rotary, c.heads); },
-               [&](const auto& t) { return composed::LastQueryAttention(t[0], t[1], segments, rotary, c.heads); },
-               {RandomWeight({segments.count(), c.heads.query_heads * c.heads.head_dim}, 1.5, at::kFloat),
-                RandomWeight({segments.tokens(), 2 * c.heads.kv_heads * c.heads.head_dim}, 1.5, at::kFloat)});
+    const RotaryTable rotary = MakeRotaryTable(Rope{}, 128, c.spec.head_dim, at::kCPU);
+    ExpectSame([&](const auto& t) { return LastQueryAttention(t[0], t[1], segments, rotary, c.spec); },
+               [&](const auto& t) { return composed::LastQueryAttention(t[0], t[1], segments, rotary, c.spec); },
+               {RandomWeight({segments.count(), c.spec.query_heads * c.spec.head_dim}, 1.5, at::kFloat),
+                RandomWeight({segments.tokens(), 2 * c.spec.kv_heads * c.spec.head_dim}, 1.5, at::kFloat)});
   }
 }
 
 TEST(Ops, ResultsDoNotDependOnThreads) {
   at::manual_seed(5);
   const Segments segments = MakeSegments(std::vector<int64_t>(50, 23));
-  const RotaryTable rotary = MakeRotaryTable(32, 8, 10000, at::kCPU);
+  const RotaryTable rotary = MakeRotaryTable(Rope{}, 32, 8, at::kCPU);
   const at::Tensor qkv = RandomWeight({segments.tokens(), 128}, 1, at::kFloat), weight = RandomWeight({64}, 1, at::kFloat);
-  const Function f = [&](const auto& t) { return RmsNorm(SelfAttention(t[0], segments, rotary, {8, 4, 8}), t[1], 1e-5); };
+  const Function f = [&](const auto& t) { return RmsNorm(SelfAttention(t[0], segments, rotary, {8, 4, 8, 0.35}), t[1], 1e-5); };
   const int threads = at::get_num_threads();
   at::set_num_threads(1);
   const OutputAndGradients one = Differentiate(f, {qkv, weight});

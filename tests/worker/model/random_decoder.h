@@ -18,23 +18,25 @@ inline at::Tensor RandomWeight(at::IntArrayRef shape, double scale, at::ScalarTy
 inline DecoderDescription SmallDescription(int64_t query_heads, int64_t kv_heads, int64_t head_dim) {
   return {.hidden_size = 24,
           .intermediate_size = 40,
-          .num_layers = 3,
-          .heads = {.query_heads = query_heads, .kv_heads = kv_heads, .head_dim = head_dim},
+          .num_hidden_layers = 3,
+          .num_attention_heads = query_heads,
+          .num_key_value_heads = kv_heads,
+          .head_dim = head_dim,
           .vocab_size = 50,
-          .rms_norm_eps = 1e-5,
-          .rope_theta = 10000.0};
+          .norm_eps = 1e-5,
+          .ropes = {Rope{}}};
 }
 
 inline DecoderWeights RandomWeights(const DecoderDescription& d, at::ScalarType dtype) {
   DecoderWeights w;
-  const int64_t qkv = (d.heads.query_heads + 2 * d.heads.kv_heads) * d.heads.head_dim;
+  const int64_t qkv = (d.num_attention_heads + 2 * d.num_key_value_heads) * d.head_dim;
   w.embed_tokens = RandomWeight({d.vocab_size, d.hidden_size}, 1, dtype);
-  for (int64_t i = 0; i < d.num_layers; ++i) {
-    w.layers.push_back({.input_norm = RandomWeight({d.hidden_size}, 1, dtype),
+  for (int64_t i = 0; i < d.num_hidden_layers; ++i) {
+    w.layers.push_back({.attention_norm = RandomWeight({d.hidden_size}, 1, dtype),
                         .qkv_proj = RandomWeight({qkv, d.hidden_size}, 0.2, dtype),
-                        .o_proj = RandomWeight({d.hidden_size, d.heads.query_heads * d.heads.head_dim}, 0.2, dtype),
-                        .post_attention_norm = RandomWeight({d.hidden_size}, 1, dtype),
-                        .gate_up_proj = RandomWeight({2 * d.intermediate_size, d.hidden_size}, 0.2, dtype),
+                        .o_proj = RandomWeight({d.hidden_size, d.num_attention_heads * d.head_dim}, 0.2, dtype),
+                        .mlp_norm = RandomWeight({d.hidden_size}, 1, dtype),
+                        .up_proj = RandomWeight({2 * d.intermediate_size, d.hidden_size}, 0.2, dtype),
                         .down_proj = RandomWeight({d.hidden_size, d.intermediate_size}, 0.2, dtype)});
   }
   w.norm = RandomWeight({d.hidden_size}, 1, dtype);
@@ -43,9 +45,10 @@ inline DecoderWeights RandomWeights(const DecoderDescription& d, at::ScalarType 
 
 inline std::vector<at::Tensor> Parameters(const DecoderWeights& w) {
   std::vector<at::Tensor> all;
-  for (const LayerWeights& l : w.layers) {
-    for (const at::Tensor& t : {l.input_norm, l.qkv_proj, l.o_proj, l.post_attention_norm, l.gate_up_proj, l.down_proj})
-      all.push_back(t);
+  for (const LayerWeights& layer : w.layers) {
+    for (const auto& [name, member] : kLayerTensors) {
+      if ((layer.*member).defined()) all.push_back(layer.*member);
+    }
   }
   all.push_back(w.norm);
   return all;
