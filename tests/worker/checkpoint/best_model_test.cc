@@ -10,8 +10,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::string Bytes(const TensorInfo& tensor) { return std::string(reinterpret_cast<const char*>(tensor.data), tensor.bytes); }
-
 class BestModelTest : public ::testing::Test {
  protected:
   void SetUp() override {

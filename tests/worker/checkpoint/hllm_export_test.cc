@@ -21,8 +21,6 @@ using ::testing::Pair;
 
 const std::filesystem::path kFixtures = PIXELREC_SOURCE_DIR "/tests/worker/checkpoint/fixtures";
 
-std::string Bytes(const TensorInfo& tensor) { return std::string(reinterpret_cast<const char*>(tensor.data), tensor.bytes); }
-
 class HllmExportTest : public ::testing::Test {
  protected:
   std::filesystem::path path(const std::string& name) const { return folder_.path() / name; }

@@ -35,6 +35,10 @@ inline std::string TensorContent(const TensorSpec& tensor) {
   return bytes;
 }
 
+inline std::string Bytes(const TensorInfo& tensor) {
+  return std::string(reinterpret_cast<const char*>(tensor.data), tensor.bytes);
+}
+
 inline void WriteTensors(const std::filesystem::path& path, const std::vector<TensorSpec>& tensors) {
   auto writer = *SafetensorsWriter::Create(path, tensors, {{"format", "pt"}});
   for (const TensorSpec& tensor : tensors) {
