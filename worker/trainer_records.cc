@@ -84,6 +84,18 @@ train::OutputPolicy PolicyOf(v1::OutputPolicy policy) {
   return policy == v1::OUTPUT_POLICY_REPLACE ? train::OutputPolicy::kReplace : train::OutputPolicy::kNew;
 }
 
+train::CompatTraining CompatTrainingOf(const v1::JobSpec& spec) {
+  const bool all = spec.numerics() == v1::NUMERICS_COMPAT;
+  train::CompatTraining rules = all ? train::CompatTraining::All() : train::CompatTraining();
+  const v1::CompatSpec& c = spec.compat();
+  if (c.has_bf16_rounding()) rules.bf16_rounding = c.bf16_rounding();
+  if (c.has_mean_per_rank()) rules.mean_per_rank = c.mean_per_rank();
+  if (c.has_no_clipping()) rules.no_clipping = c.no_clipping();
+  if (c.has_best_by_ndcg()) rules.best_by_ndcg = c.best_by_ndcg();
+  if (c.has_bf16_scores()) rules.bf16_scores = c.bf16_scores();
+  return rules;
+}
+
 data::CompatRules CompatOf(const v1::JobSpec& spec) {
   data::CompatRules rules = spec.numerics() == v1::NUMERICS_COMPAT ? data::CompatRules::All() : data::CompatRules();
   const v1::CompatSpec& c = spec.compat();
@@ -178,6 +190,7 @@ train::TrainJob ToTrainJob(const v1::TrainerCommand& command) {
       .freeze = {spec.model().freeze().begin(), spec.model().freeze().end()},
       .lr_mult_prefix = {t.lr_mult_prefix().begin(), t.lr_mult_prefix().end()},
       .early_stopping = {.metric = t.early_stopping().metric(), .patience = t.early_stopping().patience()},
+      .compat = CompatTrainingOf(spec),
       .evaluate_every_epochs = spec.evaluation().every_epochs(),
       .ks = {spec.evaluation().k().begin(), spec.evaluation().k().end()},
       .checkpoint_every_steps = spec.checkpoint().every_steps(),

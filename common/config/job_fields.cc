@@ -140,6 +140,11 @@ void AddCompat(std::vector<Field>& table) {
   rule("padded_negatives", "Reference rule T3: only the first length - 1 negatives of a sequence avoid its items.");
   rule("num_negatives_per_sample", "Reference rule T4: num_negatives / (ranks x batch), rounded up, for each sequence.");
   rule("reference_sampler", "Reference rule T5: strided ranks, padded by repetition, one random stream for all epochs.");
+  rule("bf16_rounding", "Reference rules P1, P2, N1: weights, activations, logits and loss rounded to bf16, fp32 masters.");
+  rule("mean_per_rank", "Reference rule N5: the mean of the ranks' mean losses, whatever their numbers of rows.");
+  rule("no_clipping", "Reference rule O2: max_grad_norm is not applied.");
+  rule("best_by_ndcg", "Reference rule O5: best_model/ and early stopping by NDCG at the largest k; as good counts as better.");
+  rule("bf16_scores", "Reference rule V3: evaluation scores in bf16, which tie.");
 }
 
 void AddRest(std::vector<Field>& table) {
@@ -177,8 +182,7 @@ void AddRest(std::vector<Field>& table) {
   table.push_back(
       Int("spec.checkpoint.keep", 2, "Recovery checkpoints kept. Epoch checkpoints all stay.").AtLeast(1).AtMost(1000));
   table.push_back(Enum("spec.numerics", "exact", {"exact", "compat"},
-                       "exact: fp32 loss and evaluation; compat: the reference's rounding points and quirks.")
-                      .OnlyNow({"exact"}, "compat is not built yet; use exact"));
+                       "exact: fp32 loss and evaluation; compat: the reference's rounding points and quirks (slow on a CPU)."));
   AddCompat(table);
   table.push_back(Int("spec.scheduling.priority", 50, "0-100, higher first.").AtLeast(0).AtMost(100));
   table.push_back(

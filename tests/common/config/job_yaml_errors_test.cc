@@ -151,8 +151,9 @@ const Case kNotYet[] = {
      "job.yaml:10:35: spec.distributed.deepspeed_config: \"ds.json\" is not available: DeepSpeed files are read together with "
      "ZeRO, which is "
      "not built yet; leave it out"},
-    {"Compat", Job("", "  numerics: compat"),
-     "job.yaml:10:13: spec.numerics: \"compat\" is not available: compat is not built yet; use exact"},
+    {"Numerics", Job("", "  numerics: fast"), "job.yaml:10:13: spec.numerics: must be one of exact, compat (got \"fast\")"},
+    {"CompatRule", Job("", "  compat: {bf16_round: true}"),
+     "job.yaml:10:12: unknown key \"bf16_round\" in spec.compat; did you mean \"bf16_rounding\"?"},
     {"Freeze", "spec: {model: {freeze: [item]}}\n",
      "job.yaml:1:24: spec.model.freeze: must be item_llm or user_llm (got \"item\")"},
     {"EmbeddingTokens", "spec: {model: {item_emb_token_n: 0}}\n",
