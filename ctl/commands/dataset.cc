@@ -55,7 +55,9 @@ const char* FileOf(const std::string& format) {
 int Report(const Session& session, const ReportOptions& options) {
   std::filesystem::path folder = options.dataset;
   std::error_code error;
-  if (!std::filesystem::is_directory(folder, error)) {
+  // A folder that happens to be called like the job is not meant, unless a dataset lies in it.
+  const bool is_dataset = std::filesystem::exists(folder / FileOf("json"), error);
+  if (!is_dataset && (options.dataset.find('/') == std::string::npos || !std::filesystem::is_directory(folder, error))) {
     if (options.dataset.find('/') != std::string::npos) {
       return session.Fail(absl::NotFoundError(absl::StrCat(options.dataset, ": no such folder")));
     }

@@ -26,7 +26,7 @@ TEST(LossCurve, IsTheCommittedOne) {
   TrainJob job = SmallJob(PrepareSmallData(folder.path(), 12000), folder.path() / "out");
   job.learning_rate = 1e-3;
   RecordingLink link;
-  link.stop_after = kSteps;
+  link.stop_after = kSteps - 1;  // asked for then, it stops after the next step
   ASSERT_TRUE(absl::IsCancelled(RunTraining(job, link)));
   ASSERT_EQ(link.steps.size(), kSteps);
   if (std::getenv("PIXELREC_REWRITE_GOLDEN") != nullptr) {
