@@ -40,6 +40,8 @@ int Main(int argc, char** argv) {
   AddRecommend(app, session);
   AddExport(app, session);
   AddInspect(app, session);
+  AddEncode(app, session);
+  AddTokenize(app, session);
   AddDataset(app, session);
   AddLocal(app, session);
   try {

@@ -10,6 +10,7 @@
 #include "worker/tools/generate_dataset.h"
 #include "worker/tools/inspect.h"
 #include "worker/tools/recommend.h"
+#include "worker/tools/tokenize.h"
 #include "worker/trainer_plan.h"
 
 int main(int argc, char** argv) {
@@ -26,6 +27,7 @@ int main(int argc, char** argv) {
   const auto generate = pixelrec::tools::AddGenerateDataset(app);
   const auto exported = pixelrec::tools::AddExport(app);
   const auto inspected = pixelrec::tools::AddInspect(app);
+  const auto tokenize = pixelrec::tools::AddTokenize(app);
   app.require_subcommand(0, 1);
   CLI11_PARSE(app, argc, argv);
   if (recommend->command->parsed()) return pixelrec::tools::RunRecommend(*recommend);
@@ -33,6 +35,7 @@ int main(int argc, char** argv) {
   if (generate->command->parsed()) return pixelrec::tools::RunGenerateDataset(*generate);
   if (exported->command->parsed()) return pixelrec::tools::RunExport(*exported);
   if (inspected->command->parsed()) return pixelrec::tools::RunInspect(*inspected);
+  if (tokenize->command->parsed()) return pixelrec::tools::RunTokenize(*tokenize);
   if (channel_fd < 0) {
     std::cerr
         << "error: pixelrec-trainer is started by pixelrec-worker (--channel-fd); by hand only with a subcommand: see --help\n";

@@ -22,6 +22,8 @@ void AddWorkers(CLI::App& app, Session& session);
 void AddRecommend(CLI::App& app, Session& session);
 void AddExport(CLI::App& app, Session& session);
 void AddInspect(CLI::App& app, Session& session);
+void AddEncode(CLI::App& app, Session& session);
+void AddTokenize(CLI::App& app, Session& session);
 void AddDataset(CLI::App& app, Session& session);
 void AddLocal(CLI::App& app, Session& session);
 

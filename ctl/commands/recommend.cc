@@ -21,6 +21,9 @@ struct RecommendOptions {
   std::string dataset;
   std::vector<std::string> users;
   std::string history;
+  std::vector<std::string> items;
+  std::string input;
+  std::string out;
   int sample_users = 0;
   int k = 5;
   int threads = 0;
@@ -53,6 +56,9 @@ std::vector<std::string> TrainerArguments(const RecommendOptions& options) {
   };
   for (const std::string& user : options.users) add("--user", user);
   if (!options.history.empty()) add("--history", options.history);
+  for (const std::string& item : options.items) arguments.push_back(absl::StrCat("--item=", item));
+  if (!options.input.empty()) add("--input", options.input);
+  if (!options.out.empty()) add("--out", options.out);
   if (options.sample_users > 0) add("--sample-users", absl::StrCat(options.sample_users));
   if (options.threads > 0) add("--threads", absl::StrCat(options.threads));
   add("--format", options.format);
@@ -60,8 +66,10 @@ std::vector<std::string> TrainerArguments(const RecommendOptions& options) {
 }
 
 int Recommend(const Session& session, RecommendOptions options) {
-  if (options.users.empty() && options.history.empty() && options.sample_users == 0) {
-    session.err << "error: say for whom: --user ID, --history ITEM,ITEM or --sample-users N\n";
+  const bool somebody = !options.users.empty() || !options.history.empty() || !options.items.empty() || !options.input.empty() ||
+                        options.sample_users > 0;
+  if (!somebody) {
+    session.err << "error: say for whom: --user ID, --history ITEM,ITEM, --item TITLE, --input CSV or --sample-users N\n";
     return kExitUsage;
   }
   if (!options.job.empty()) {
@@ -81,10 +89,17 @@ void AddRecommend(CLI::App& app, Session& session) {
   auto options = std::make_shared<RecommendOptions>();
   CLI::App* const command = app.add_subcommand("recommend", "Recommend items with a trained model");
   command->add_option("--job", options->job, "Take the best model and the dataset of this job");
-  command->add_option("--model", options->model, "best_model/ or a checkpoint");
+  command->add_option("--model", options->model, "best_model/, a checkpoint or the output_dir of a job");
   command->add_option("--dataset", options->dataset, "Prepared dataset directory");
   command->add_option("--user", options->users, "A user of the dataset; repeatable")->allow_extra_args(false);
   command->add_option("--history", options->history, "Item ids, oldest first: ID,ID,...");
+  command->add_option("--item", options->items, "One item of a history, by id or title; repeat it, oldest first")
+      ->allow_extra_args(false);
+  auto* const input =
+      command->add_option("--input", options->input, "CSV of histories: user_id,item_id, each user's oldest first");
+  auto* const out = command->add_option("--out", options->out, "CSV to write: user_id,rank,item_id,title,score");
+  input->needs(out);
+  out->needs(input);
   command->add_option("--sample-users", options->sample_users, "This many users of the dataset, always the same")
       ->check(CLI::Range(1, 1000000));
   command->add_option("-k,--k", options->k, "Items per user; default 5")->check(CLI::Range(1, 100000));

@@ -261,6 +261,26 @@ TEST_F(Commands, ExportAndInspectBecomeTheTrainer) {
   EXPECT_EQ(Run({"inspect", "some/path", "-o", "json"}).output, "inspect some/path --format json\n");
 }
 
+TEST_F(Commands, TokenizeEncodeAndBatchRecommendBecomeTheTrainer) {
+  extra_environment_.push_back("PIXELREC_TRAINER=/bin/echo");
+  EXPECT_EQ(Run({"tokenize", "--model", "m"}).output, "tokenize --model m\n");
+  EXPECT_EQ(Run({"tokenize", "--model", "m", "lines.txt", "-o", "json"}).output,
+            "tokenize --model m --format json -- lines.txt\n");
+  EXPECT_EQ(Run({"tokenize"}).exit_code, 2);
+  EXPECT_EQ(Run({"encode", "--model", "m", "--text-data", "t.csv", "--out", "o"}).output,
+            "encode --model m --text-data t.csv --out o\n");
+  EXPECT_EQ(Run({"encode", "--model", "m", "--text-data", "t.csv", "--out", "o", "--text-keys", "a,b", "--item-prompt", "",
+                 "--max-text-length", "9"})
+                .output,
+            "encode --model m --text-data t.csv --out o --text-keys a,b --item-prompt= --max-text-length 9\n");
+  EXPECT_EQ(Run({"encode", "--model", "m", "--out", "o"}).exit_code, 2);
+  EXPECT_EQ(Run({"recommend", "--model", "m", "--dataset", "d", "--input", "h.csv", "--out", "r.csv"}).output,
+            "recommend --model m --dataset d --k 5 --input h.csv --out r.csv --format table\n");
+  EXPECT_EQ(Run({"recommend", "--model", "m", "--dataset", "d", "--item", "Heat", "--item", "Up, up"}).output,
+            "recommend --model m --dataset d --k 5 --item=Heat --item=Up, up --format table\n");
+  EXPECT_EQ(Run({"recommend", "--model", "m", "--dataset", "d", "--input", "h.csv"}).exit_code, 2);
+}
+
 TEST_F(Commands, DatasetGenerateBecomesTheTrainer) {
   const std::string trainer = Write("trainer.sh", "#!/bin/sh\necho \"$@\"\nexit 2\n");
   std::filesystem::permissions(trainer, std::filesystem::perms::owner_all);

@@ -1,9 +1,16 @@
 // Real daemons and the real trainer, two ranks over Gloo, on a data set of a few dozen users.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "tests/integration/cluster.h"
@@ -79,6 +86,78 @@ TEST_F(RealTrainerTest, TwoRanksTrainEvaluateAndPublish) {
   for (const auto& left : fs::recursive_directory_iterator(output / ".staging")) {
     EXPECT_TRUE(left.is_directory()) << left.path() << " was left behind";
   }
+}
+
+// A one-shot command of the trainer -> its exit code.
+int Tool(const std::string& arguments) {
+  const int status = std::system(absl::StrCat(PIXELREC_BIN_DIR "/pixelrec-trainer ", arguments, " > /dev/null").c_str());
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+std::vector<std::string> Lines(const fs::path& file) {
+  std::ifstream in(file);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+// Item id -> bytes of its row.
+std::map<std::string, std::string> Embeddings(const fs::path& dir) {
+  std::ifstream in(dir / "item_embeddings.npy", std::ios::binary);
+  const std::string file{std::istreambuf_iterator<char>(in), {}};
+  std::map<std::string, std::string> rows;
+  if (file.size() < 10) return rows;
+  const size_t header = 10 + static_cast<unsigned char>(file[8]) + 256 * static_cast<unsigned char>(file[9]);
+  const std::vector<std::string> ids = Lines(dir / "item_ids.txt");
+  const size_t width = (file.size() - header) / std::max<size_t>(ids.size(), 1);
+  for (size_t i = 0; i < ids.size(); ++i) rows[ids[i]] = file.substr(header + i * width, width);
+  return rows;
+}
+
+TEST_F(RealTrainerTest, WhatWasTrainedEncodesTokenizesAndRecommends) {
+  const std::string id = cluster_.Submit(SmallJob(cluster_, "tools", 1)).job_id();
+  const v1::Job job = cluster_.AwaitState(id, v1::JOB_STATE_SUCCEEDED);
+  fs::path dataset;
+  for (const auto& entry : fs::recursive_directory_iterator(cluster_.dir())) {
+    if (entry.path().filename() == job.data_hash()) dataset = entry.path();
+  }
+  ASSERT_FALSE(dataset.empty());
+  const fs::path output = cluster_.dir() / "results" / "tools", work = cluster_.dir() / "work";
+  std::ofstream(cluster_.dir() / "histories.csv") << "user_id,item_id\na,i1\nb,i4\na,i2\n";
+  for (const char* model : {"best_model", "checkpoint-epoch-1", "."}) {
+    SCOPED_TRACE(model);
+    const std::string arguments = absl::StrCat(" --threads 1 --model ", (output / model).string());
+    const std::string by_data = absl::StrCat(" --dataset ", dataset.string());
+    // A CSV of texts gives the embeddings that the prepared dataset gives, to the bit.
+    ASSERT_EQ(Tool(absl::StrCat("encode", arguments, by_data, " --out ", (work / "dataset").string())), 0);
+    ASSERT_EQ(Tool(absl::StrCat("encode", arguments, " --text-data ", (cluster_.dir() / "items.csv").string(), " --out ",
+                                (work / "csv").string())),
+              0);
+    const auto rows = Embeddings(work / "csv");
+    EXPECT_EQ(rows.size(), static_cast<size_t>(kItems));
+    EXPECT_TRUE(rows == Embeddings(work / "dataset"));
+    ASSERT_EQ(Tool(absl::StrCat("encode", arguments, " --item-prompt other: --text-data ",
+                                (cluster_.dir() / "items.csv").string(), " --out ", (work / "csv").string())),
+              0);
+    EXPECT_FALSE(rows == Embeddings(work / "csv"));
+
+    const fs::path recommendations = work / "recommendations.csv";
+    ASSERT_EQ(Tool(absl::StrCat("recommend -k 4", arguments, by_data, " --input ", (cluster_.dir() / "histories.csv").string(),
+                                " --out ", recommendations.string())),
+              0);
+    const std::vector<std::string> lines = Lines(recommendations);
+    ASSERT_EQ(lines.size(), 9u);
+    EXPECT_EQ(lines[0], "user_id,rank,item_id,title,score");
+    EXPECT_TRUE(lines[1].starts_with("a,1,")) << lines[1];
+    EXPECT_TRUE(lines[8].starts_with("b,4,")) << lines[8];
+    EXPECT_EQ(Tool(absl::StrCat("recommend", arguments, by_data, " --item '7 cat'")), 0);
+    EXPECT_EQ(Tool(absl::StrCat("recommend", arguments, by_data, " --item nothing 2> /dev/null")), 3);
+    EXPECT_EQ(Tool(absl::StrCat("tokenize --model ", (output / model).string(), " ", (cluster_.dir() / "items.csv").string())),
+              0);
+  }
+  EXPECT_EQ(Tool(absl::StrCat("encode --model ", cluster_.dir().string(), " --dataset ", dataset.string(), " --out ",
+                              work.string(), " 2> /dev/null")),
+            3);
 }
 
 TEST_F(RealTrainerTest, KillingTheCoordinatorRestartsNoRank) {

@@ -1,6 +1,7 @@
 #include "worker/tools/embedding_files.h"
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/storage/atomic_file.h"
@@ -23,15 +24,29 @@ std::string NpyHeader(int64_t rows, int64_t columns) {
 
 }  // namespace
 
-absl::Status WriteItemEmbeddings(const std::filesystem::path& dir, const at::Tensor& items_NH, const data::Dataset& dataset) {
-  const auto rows = static_cast<int64_t>(dataset.num_items());
-  const at::Tensor items = items_NH.narrow(0, 1, rows).contiguous();
-  std::string matrix = NpyHeader(rows, items.size(1));
-  matrix.append(static_cast<const char*>(items.const_data_ptr()), items.nbytes());
-  std::string ids;
-  for (uint32_t i = 1; i <= dataset.num_items(); ++i) ids.append(std::string(dataset.item_name(i))).push_back('\n');
+std::vector<std::string> ItemIds(const data::Dataset& dataset) {
+  std::vector<std::string> ids;
+  for (uint32_t i = 1; i <= dataset.num_items(); ++i) ids.emplace_back(dataset.item_name(i));
+  return ids;
+}
+
+absl::Status WriteEmbeddings(const std::filesystem::path& dir, const at::Tensor& rows_NH, const std::vector<std::string>& ids) {
+  const at::Tensor rows = rows_NH.contiguous();
+  std::string matrix = NpyHeader(rows.size(0), rows.size(1)), lines;
+  matrix.append(static_cast<const char*>(rows.const_data_ptr()), rows.nbytes());
+  for (const std::string& id : ids) {
+    if (id.find('\n') != std::string::npos) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the item id \"", id, "\" holds a line break: item_ids.txt has one id a line"));
+    }
+    absl::StrAppend(&lines, id, "\n");
+  }
   if (auto status = storage::WriteFileAtomically(dir / "item_embeddings.npy", matrix); !status.ok()) return status;
-  return storage::WriteFileAtomically(dir / "item_ids.txt", ids);
+  return storage::WriteFileAtomically(dir / "item_ids.txt", lines);
+}
+
+absl::Status WriteItemEmbeddings(const std::filesystem::path& dir, const at::Tensor& items_NH, const data::Dataset& dataset) {
+  return WriteEmbeddings(dir, items_NH.narrow(0, 1, static_cast<int64_t>(dataset.num_items())), ItemIds(dataset));
 }
 
 }  // namespace pixelrec::tools

@@ -1,4 +1,5 @@
-// pixelrec-trainer recommend: a user's or a given history -> the top k items, with titles and scores.
+// pixelrec-trainer recommend: a user's or a given history -> the top k items, with titles and scores; or a CSV of histories -> a
+// CSV of recommendations.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -13,7 +14,10 @@ struct RecommendOptions {
   std::string model;
   std::string dataset;
   std::vector<std::string> users;
-  std::vector<std::string> history;
+  std::vector<std::string> history;  // item ids
+  std::vector<std::string> items;    // ids or titles
+  std::string input;                 // CSV: user_id, item_id
+  std::string out;                   // CSV: user_id, rank, item_id, title, score
   int sample_users = 0;
   int k = 5;
   int threads = 0;
@@ -21,7 +25,7 @@ struct RecommendOptions {
 };
 
 std::unique_ptr<RecommendOptions> AddRecommend(CLI::App& app);
-// Exit code: 0, 3 (no such user, item, model or dataset), 2 (nothing asked for), 1.
+// Exit code: 0, 3 (no such user, item, model, dataset or file), 2 (usage), 1.
 int RunRecommend(const RecommendOptions& options);
 
 }  // namespace pixelrec::tools

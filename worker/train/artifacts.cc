@@ -185,6 +185,13 @@ absl::Status RestoreCheckpoint(const std::filesystem::path& path, Session& s) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<checkpoint::Manifest> LoadCheckpointWeights(const std::filesystem::path& path, dist::FlatParameters& parameters) {
+  auto opened = checkpoint::OpenCheckpoint(path);
+  if (!opened.ok()) return opened.status();
+  if (auto status = CopyNamedTensors(*opened->model, "", parameters, parameters.weights()); !status.ok()) return status;
+  return std::move(opened->manifest);
+}
+
 void CopyBestModelWeights(const checkpoint::BestModel& best, dist::FlatParameters& parameters) {
   for (const auto& [side, weights] : {std::pair("item_llm.", &best.item), std::pair("user_llm.", &best.user)}) {
     for (const auto& [name, info] : weights->tensors) {

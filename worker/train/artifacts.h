@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "worker/checkpoint/best_model.h"
+#include "worker/checkpoint/manifest.h"
 #include "worker/train/session.h"
 #include "worker/train/train_job.h"
 
@@ -27,6 +28,10 @@ absl::Status RestoreCheckpoint(const std::filesystem::path& path, Session& sessi
 // Weights of best_model/ alone: for the final evaluation, and for tools that read a trained model.
 void CopyBestModelWeights(const checkpoint::BestModel& best, dist::FlatParameters& parameters);
 absl::Status LoadBestModelWeights(const std::filesystem::path& path, dist::FlatParameters& parameters);
+
+// Weights of a checkpoint alone, and its manifest: for tools that read a trained model. Errors of checkpoint::OpenCheckpoint;
+// DATA_LOSS: a tensor has another shape than the model's.
+absl::StatusOr<checkpoint::Manifest> LoadCheckpointWeights(const std::filesystem::path& path, dist::FlatParameters& parameters);
 
 // Removes staging folders that generations before `session`'s left behind.
 void RemoveStaleStaging(const Session& session);
