@@ -26,12 +26,12 @@ for glibc in 28 27 25 24 17; do platforms+=(--platform "manylinux_2_${glibc}_x86
 python3 -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.11 "${platforms[@]}" --platform manylinux2014_x86_64 \
   --dest "$staging/wheels" "torch==$torch_version" "${wheels[@]}"
 
-mkdir "$staging/root"
+mkdir "$staging/tree"
 for wheel in "$staging"/wheels/*.whl; do
   # Only what compiles and links: headers and shared libraries.
-  unzip -q -o "$wheel" 'torch/include/*' 'torch/lib/*' 'nvidia/*' '*.dist-info/*' -d "$staging/root" 2>/dev/null || [ $? -eq 11 ]
+  unzip -q -o "$wheel" 'torch/include/*' 'torch/lib/*' 'nvidia/*' '*.dist-info/*' -d "$staging/tree" 2>/dev/null || [ $? -eq 11 ]
 done
-[ -f "$staging/root/torch/lib/libtorch_cpu.so" ] || { echo "error: the torch wheel did not hold torch/lib/libtorch_cpu.so" >&2; exit 1; }
-touch "$staging/root/.complete"
+[ -f "$staging/tree/torch/lib/libtorch_cpu.so" ] || { echo "error: the torch wheel did not hold torch/lib/libtorch_cpu.so" >&2; exit 1; }
+touch "$staging/tree/.complete"
 rm -rf "$target"
-mv "$staging/root" "$target"
+mv "$staging/tree" "$target"

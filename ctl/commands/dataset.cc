@@ -80,13 +80,14 @@ int Report(const Session& session, const ReportOptions& options) {
 }
 
 void AddGenerate(CLI::App& dataset, Session& session) {
+  const CLI::Range kCount(int64_t{1}, int64_t{1} << 31);  // users and items are numbered in 32 bits
   auto options = std::make_shared<GenerateOptions>();
   CLI::App* const command = dataset.add_subcommand("generate", "Write PixelRec-shaped synthetic interactions.csv and items.csv");
   command->add_option("--out", options->out, "Folder to write to")->required();
-  command->add_option("--users", options->users, "Default 200000")->check(CLI::PositiveNumber);
-  command->add_option("--items", options->items, "Default 96000")->check(CLI::PositiveNumber);
+  command->add_option("--users", options->users, "Default 200000")->check(kCount);
+  command->add_option("--items", options->items, "Default 96000")->check(kCount);
   command->add_option("--mean-events", options->mean_events, "Events per user on average, at least 5 each; default 19.8")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(5.0, 100000.0));
   command->add_option("--seed", options->seed, "The same seed gives the same files on every machine; default 42");
   command->add_flag("--replace", options->replace, "Replace files that are there");
   command->callback([&session, options] { session.chosen = [&session, options] { return Generate(session, *options); }; });
