@@ -6,7 +6,8 @@ set -euo pipefail
 oldest=1.85
 for cargo in "$(command -v cargo || true)" "$HOME/.cargo/bin/cargo" /usr/bin/cargo; do
   [ -x "$cargo" ] || continue
-  version=$("$cargo" --version 2>/dev/null | awk '{ print $2 }')
+  # A rustup without a toolchain is a cargo that only fails.
+  version=$("$cargo" --version 2>/dev/null | awk '{ print $2 }') || continue
   [ "$(printf '%s\n' "$oldest" "$version" | sort -V | head -1)" = "$oldest" ] || continue
   echo "$cargo"
   exit 0
