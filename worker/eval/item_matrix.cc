@@ -10,9 +10,6 @@
 namespace pixelrec::eval {
 namespace {
 
-// Tokens in one call of the item LLM: enough for large matrix products, few enough that a layer's activations stay in cache.
-constexpr int64_t kTokensPerCall = 2048;
-
 // First item of every call, and one past the last item. The borders know nothing of ranks: a matrix product may round otherwise
 // for another number of rows, and the embeddings must be the same at any world size, to the bit.
 std::vector<uint32_t> CallBorders(const data::Dataset& dataset) {
@@ -20,7 +17,7 @@ std::vector<uint32_t> CallBorders(const data::Dataset& dataset) {
   int64_t tokens = 0;
   for (uint32_t item = 1; item <= dataset.num_items(); ++item) {
     tokens += static_cast<int64_t>(dataset.tokens(item).size()) + 1;
-    if (tokens < kTokensPerCall && item != dataset.num_items()) continue;
+    if (tokens < model::kTokensPerCall && item != dataset.num_items()) continue;
     starts.push_back(item + 1);
     tokens = 0;
   }

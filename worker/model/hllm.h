@@ -35,6 +35,10 @@ struct PackedItems {
   void Append(std::span<const uint32_t> item_tokens);
 };
 
+// What callers put into one call of EncodeItems: enough for large matrix products, few enough that a layer's activations stay in
+// cache.
+inline constexpr int64_t kTokensPerCall = 2048;
+
 class Hllm {
  public:
   struct Options {

@@ -20,9 +20,6 @@
 namespace pixelrec::tools {
 namespace {
 
-// Tokens in one call of the item LLM: enough for large matrix products, few enough to stay small in memory.
-constexpr size_t kTokensPerCall = 2048;
-
 void ShowProgress(double fraction) {
   std::cerr << "\rencoding items: " << static_cast<int>(100 * fraction) << " %" << std::flush;
 }
@@ -43,7 +40,7 @@ at::Tensor EncodeTokens(const model::Hllm& hllm, const std::vector<std::vector<u
   model::PackedItems packed;
   for (size_t i = 0; i < items.size(); ++i) {
     packed.Append(items[i]);
-    if (packed.token_ids.size() < kTokensPerCall && i + 1 != items.size()) continue;
+    if (packed.segments.tokens() < model::kTokensPerCall && i + 1 != items.size()) continue;
     parts.push_back(hllm.EncodeItems(packed).to(at::kFloat));
     packed = {};
     ShowProgress(static_cast<double>(i + 1) / static_cast<double>(items.size()));

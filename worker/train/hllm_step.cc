@@ -14,15 +14,12 @@
 namespace pixelrec::train {
 namespace {
 
-// Tokens in one call of the item LLM: enough for large matrix products, few enough that a layer's activations stay in cache.
-constexpr int64_t kTokensPerCall = 2048;
-
 // [items, H], in several calls; with gradient checkpointing the memory is the layers' inputs of all calls.
 at::Tensor EncodeDistinctItems(const data::Dataset& dataset, const model::Hllm& hllm, std::span<const uint32_t> items) {
   std::vector<at::Tensor> parts;
   for (size_t begin = 0; begin < items.size();) {
     size_t end = begin;
-    for (int64_t tokens = 0; end < items.size() && tokens < kTokensPerCall; ++end) {
+    for (int64_t tokens = 0; end < items.size() && tokens < model::kTokensPerCall; ++end) {
       tokens += static_cast<int64_t>(dataset.tokens(items[end]).size()) + 1;
     }
     parts.push_back(hllm.EncodeItems(eval::PackItems(dataset, items.subspan(begin, end - begin))));

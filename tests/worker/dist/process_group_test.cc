@@ -7,6 +7,7 @@
 #include <functional>
 #include <thread>
 
+#include "tests/worker/ranks_as_threads.h"
 #include "worker/dist/flat_parameters.h"
 
 namespace pixelrec::dist {

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/worker/ranks_as_threads.h"
 #include "worker/data/prepare.h"
 #include "worker/train/train_job.h"
 #include "worker/train/trainer.h"
