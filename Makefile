@@ -20,9 +20,9 @@ quickstart: build  ## train a recommender on MovieTweetings from nothing, on thi
 	scripts/quickstart.sh
 
 .PHONY: build
-build: packages libtorch  ## the four programs in build/bin/
+build: packages libtorch  ## the programs in build/bin/
 	@cmake --preset release --log-level=WARNING > /dev/null
-	cmake --build --preset release --parallel $(JOBS)
+	cmake --build --preset release --parallel $(JOBS) --target programs
 
 .PHONY: packages libtorch
 packages:
@@ -38,6 +38,7 @@ test: test-packages build test-release test-asan test-tsan check-protos  ## rele
 test-packages:
 	@scripts/install_packages.sh build test
 test-release: build test-packages  ## the release preset's tests, repository checks among them
+	cmake --build --preset release --parallel $(JOBS)
 	ctest --preset release --parallel $(JOBS)
 test-asan: test-packages  ## AddressSanitizer and UBSan on what is not LibTorch
 	@cmake --preset asan --log-level=WARNING > /dev/null

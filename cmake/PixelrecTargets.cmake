@@ -37,12 +37,16 @@ function(pixelrec_library name)
   target_link_libraries(pixelrec_${name} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
 endfunction()
 
+# Everything that lies in bin/, without the tests.
+add_custom_target(programs)
+
 function(pixelrec_program name)
   cmake_parse_arguments(ARG "TORCH" "" "SOURCES;PRIVATE" ${ARGN})
   if(ARG_TORCH AND NOT PIXELREC_WITH_TORCH)
     return()
   endif()
   add_executable(${name} ${ARG_SOURCES})
+  add_dependencies(programs ${name})
   _pixelrec_common(${name})
   target_link_libraries(${name} PRIVATE ${ARG_PRIVATE})
 endfunction()
