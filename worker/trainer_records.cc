@@ -168,6 +168,9 @@ train::TrainJob ToTrainJob(const v1::TrainerCommand& command) {
       .output_policy = PolicyOf(spec.output_policy()),
       .text_keys = {spec.data().text_keys().begin(), spec.data().text_keys().end()},
       .item_prompt = spec.data().item_prompt(),
+      .item_emb_token_n = spec.model().item_emb_token_n(),
+      .item_llm_init = spec.model().item_llm_init(),
+      .user_llm_init = spec.model().user_llm_init(),
       .gradient_checkpointing = spec.model().gradient_checkpointing(),
       .global_batch_size = plan.global_batch_size(),
       .micro_batch_size =

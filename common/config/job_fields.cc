@@ -69,8 +69,13 @@ void AddModel(std::vector<Field>& table) {
                       .Required());
   table.push_back(
       Path("spec.model.user_model_dir", "Model directory of the LLM that reads a user's sequence of items.").Required());
-  table.push_back(Int("spec.model.item_emb_token_n", 1, "Learned embedding tokens appended to each item.")
-                      .OnlyNow({1}, "mean pooling (0) and more than one token are not built yet; use 1"));
+  table.push_back(Int("spec.model.item_emb_token_n", 1,
+                      "1: a learned token behind each item's text gives its embedding; 0: the mean over the text's tokens does.")
+                      .AtLeast(0)
+                      .AtMost(1));
+  table.push_back(Bool("spec.model.item_llm_init", true,
+                       "Start the item LLM from its directory's weights; false: from random ones, by config.json and the seed."));
+  table.push_back(Bool("spec.model.user_llm_init", true, "The same for the user LLM."));
   table.push_back(Bool("spec.model.gradient_checkpointing", true,
                        "Recompute a layer's activations in the backward pass: less memory, about a third more time."));
   table.push_back(

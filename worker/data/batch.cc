@@ -129,7 +129,7 @@ RankBatch MakeBatch(const Dataset& dataset, const BatchOptions& options, int64_t
     batch.negatives_by_rank.push_back(shared ? Share({0, options.num_negatives}, rank, options.world_size).size() : of_rows);
   }
   IndexItems(batch.items, {&batch.positives, &batch.negatives, &batch.left_slots});
-  for (uint32_t item : batch.items) batch.tokens += static_cast<int64_t>(dataset.tokens(item).size()) + 1;
+  for (uint32_t item : batch.items) batch.tokens += static_cast<int64_t>(dataset.tokens(item).size()) + options.item_emb_token_n;
   return batch;
 }
 

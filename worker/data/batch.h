@@ -47,7 +47,8 @@ struct BatchOptions {
   // Of the run that compat stands for: ranks as submitted, each with micro_batch_size / reference_ranks samples of a micro-step.
   // The stream follows from these, not from world_size, so a job that goes on with fewer workers still draws the same.
   int reference_ranks = 1;
-  bool data_split = true;  // as the dataset was prepared; T3 asks
+  bool data_split = true;        // as the dataset was prepared; T3 asks
+  int64_t item_emb_token_n = 1;  // embedding tokens that an item has; counted, not stored
 };
 
 // One rank's share of one micro-step, packed: no padding anywhere. Row = sample of this rank.

@@ -19,12 +19,14 @@ bool IsCheckpoint(const fs::path& path) { return fs::exists(path / checkpoint::k
 // The model over `trained.parameters`, which are filled afterwards.
 void Assemble(const checkpoint::DecoderConfig& item, const checkpoint::DecoderConfig& user, int64_t max_text_length,
               int64_t max_seq_length, TrainedModel& trained) {
-  trained.parameters = std::make_unique<dist::FlatParameters>(train::HllmUnits(item, user), at::TensorOptions(at::kFloat));
+  trained.parameters = std::make_unique<dist::FlatParameters>(train::HllmUnits(item, user, trained.info.item_emb_token_n),
+                                                              at::TensorOptions(at::kFloat));
   trained.hllm =
       std::make_unique<model::Hllm>(model::Hllm::Options{.item_llm = train::Describe(item),
                                                          .user_llm = train::Describe(user),
                                                          .max_text_length = max_text_length,
                                                          .max_seq_length = max_seq_length,
+                                                         .item_emb_token_n = trained.info.item_emb_token_n,
                                                          .gradient_checkpointing = false},
                                     train::LeafWeights(*trained.parameters, item.num_hidden_layers, user.num_hidden_layers));
 }
@@ -111,6 +113,9 @@ absl::StatusOr<TrainedModel> OpenModelOf(const checkpoint::HllmWeights& weights,
     return absl::InvalidArgumentError(absl::StrCat(dataset_dir.string(), ": its tokenizer has ", trained.dataset->vocab_size(),
                                                    " ids, the model in ", item_model_dir.string(), " ", item->vocab_size));
   }
+  // A checkpoint of a model that pools keeps the embedding token as an empty tensor.
+  const auto token = weights.tensors.find("item_emb_tokens");
+  if (token != weights.tensors.end() && token->second.shape.size() == 3) trained.info.item_emb_token_n = token->second.shape[1];
   Assemble(*item, *user, trained.dataset->max_text_length(), trained.dataset->max_seq_length(), trained);
   auto copied = train::CopyWeights(weights, *trained.parameters);
   if (!copied.ok()) return copied.status();

@@ -10,7 +10,9 @@
 #include "common/storage/atomic_file.h"
 #include "worker/checkpoint/best_model.h"
 #include "worker/checkpoint/checkpoint_files.h"
+#include "worker/checkpoint/decoder_tensors.h"
 #include "worker/train/failure.h"
+#include "worker/train/hllm_parameters.h"
 #include "worker/train/optimizer.h"
 #include "worker/train/tensor_bytes.h"
 
@@ -83,6 +85,33 @@ checkpoint::HfExport SideExport(const Session& s, const std::string& side, const
   return result;
 }
 
+// What isn't trained: the user LLM's token embeddings, output heads.
+struct Original {
+  checkpoint::ModelWeights weights;
+  std::vector<at::Tensor> initial;  // what `weights` points at for a side that started without weights
+};
+
+// From the model directory, as it was; for a side that started without weights (rule F3), as it would have started: transformers
+// loads no model without token embeddings.
+absl::StatusOr<Original> OpenOriginal(const std::string& side, const std::filesystem::path& dir,
+                                      const checkpoint::DecoderConfig& config, bool read, uint64_t seed) {
+  Original original;
+  if (read) {
+    auto opened = checkpoint::OpenModelWeights(dir, config);
+    if (!opened.ok()) return opened.status();
+    original.weights = *std::move(opened);
+    return original;
+  }
+  const checkpoint::DecoderLayout layout = checkpoint::LayoutOf(config);
+  for (const checkpoint::ModelTensor& tensor : layout.embeddings) {
+    for (const checkpoint::TensorSpec& part : tensor.parts) {
+      original.initial.push_back(InitialTensor(config, tensor.role, absl::StrCat(side, ".", part.name), part.shape, seed));
+      original.weights.tensors.emplace(part.name, InfoOf(part.name, original.initial.back()));
+    }
+  }
+  return original;
+}
+
 class Stopwatch {
  public:
   double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
@@ -123,17 +152,16 @@ absl::StatusOr<ArtifactRecord> StageBestModel(const Session& s, double validatio
                         .epoch = static_cast<int>(s.position.epoch),
                         .step = s.position.step,
                         .validation_loss = validation_loss};
-  // What isn't trained (the user LLM's token embeddings, output heads) comes from the model directories, as it was.
-  auto item = checkpoint::OpenModelWeights(s.job.item_model_dir, s.item_config);
+  auto item = OpenOriginal("item_llm", s.job.item_model_dir, s.item_config, s.job.item_llm_init, s.job.seed);
   if (!item.ok()) return WithKind(item.status(), FailureKind::kBadModel);
-  auto user = checkpoint::OpenModelWeights(s.job.user_model_dir, s.user_config);
+  auto user = OpenOriginal("user_llm", s.job.user_model_dir, s.user_config, s.job.user_llm_init, s.job.seed);
   if (!user.ok()) return WithKind(user.status(), FailureKind::kBadModel);
   const checkpoint::BestModelTensors tensors{
-      .item = SideExport(s, "item_llm", s.job.item_model_dir, s.item_config, *item),
-      .user = SideExport(s, "user_llm", s.job.user_model_dir, s.user_config, *user),
+      .item = SideExport(s, "item_llm", s.job.item_model_dir, s.item_config, item->weights),
+      .user = SideExport(s, "user_llm", s.job.user_model_dir, s.user_config, user->weights),
       .item_emb_tokens = InfoOf("item_emb_tokens", s.parameters->weight("item_emb_tokens")),
       .logit_scale = InfoOf("logit_scale", s.parameters->weight("logit_scale"))};
-  const checkpoint::HllmInfo info{.item_emb_token_n = 1,
+  const checkpoint::HllmInfo info{.item_emb_token_n = s.job.item_emb_token_n,
                                   .max_seq_length = s.dataset->max_seq_length(),
                                   .max_text_length = s.dataset->max_text_length(),
                                   .item_prompt = s.job.item_prompt,

@@ -1,13 +1,15 @@
 #include "worker/train/hllm_parameters.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <ATen/ops/from_blob.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/normal.h>
+#include <ATen/ops/zeros.h>
 
 #include <cstddef>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "worker/checkpoint/decoder_tensors.h"
 #include "worker/checkpoint/model_weights.h"
@@ -17,6 +19,13 @@ namespace pixelrec::train {
 namespace {
 
 using checkpoint::DecoderConfig;
+
+// FNV-1a of the name on top of the seed: a stream of its own for every tensor.
+uint64_t SeedOfName(uint64_t seed, const std::string& name) {
+  uint64_t hash = 14695981039346656037ULL ^ seed;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
+  return hash;
+}
 
 std::string LayerPrefix(const std::string& side, int64_t layer) { return absl::StrCat(side, ".layers.", layer, "."); }
 
@@ -95,6 +104,29 @@ absl::StatusOr<std::vector<std::string>> LoadSide(const std::filesystem::path& m
     if (parameters.ranges().contains(full)) parameters.weight(full).copy_(TensorOf(info));
   }
   return std::move(opened->ignored);
+}
+
+at::Tensor InitialTensor(const DecoderConfig& config, const std::string& role, const std::string& name,
+                         const std::vector<int64_t>& shape, uint64_t seed) {
+  if (absl::EndsWith(role, "_bias")) return at::zeros(shape, at::kFloat);
+  if (absl::StrContains(role, "norm")) return at::full(shape, config.norm == model::Norm::kRmsOnePlus ? 0.0 : 1.0, at::kFloat);
+  return at::normal(0.0, config.initializer_range, shape, at::detail::createCPUGenerator(SeedOfName(seed, name)));
+}
+
+void InitializeSide(const DecoderConfig& config, const std::string& side, uint64_t seed, dist::FlatParameters& parameters) {
+  const checkpoint::DecoderLayout layout = checkpoint::LayoutOf(config);
+  const auto fill = [&](const std::vector<checkpoint::ModelTensor>& tensors) {
+    for (const checkpoint::ModelTensor& tensor : tensors) {
+      for (const auto& part : tensor.parts) {
+        const std::string name = absl::StrCat(side, ".", part.name);
+        if (parameters.ranges().contains(name))
+          parameters.weight(name).copy_(InitialTensor(config, tensor.role, name, part.shape, seed));
+      }
+    }
+  };
+  fill(layout.embeddings);
+  for (const auto& layer : layout.layers) fill(layer);
+  fill(layout.head);
 }
 
 void InitializeHead(uint64_t seed, dist::FlatParameters& parameters) {

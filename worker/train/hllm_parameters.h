@@ -32,6 +32,16 @@ model::HllmWeights LeafWeights(const dist::FlatParameters& parameters, int64_t i
 absl::StatusOr<std::vector<std::string>> LoadSide(const std::filesystem::path& model_dir, const checkpoint::DecoderConfig& config,
                                                   const std::string& side, dist::FlatParameters& parameters);
 
+// One stored tensor as a model starts without weights (rule F3): N(0, initializer_range), norms that do nothing, biases of zero.
+// Depends on the seed and its full name alone ("user_llm.embed_tokens.weight"), so it is the same on every rank. `role` as in
+// checkpoint::ModelTensor.
+at::Tensor InitialTensor(const checkpoint::DecoderConfig& config, const std::string& role, const std::string& name,
+                         const std::vector<int64_t>& shape, uint64_t seed);
+
+// All trained tensors of one side ("item_llm" or "user_llm") so.
+void InitializeSide(const checkpoint::DecoderConfig& config, const std::string& side, uint64_t seed,
+                    dist::FlatParameters& parameters);
+
 // item_emb_tokens ~ N(0, 0.02) from `seed` (rule M1), logit_scale = ln(1/0.07) (rule N1).
 void InitializeHead(uint64_t seed, dist::FlatParameters& parameters);
 

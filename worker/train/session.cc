@@ -21,11 +21,27 @@ namespace {
 
 constexpr std::chrono::milliseconds kStoreTimeout{120'000};
 
+// docs/adr/0007: an item without tokens has no mean.
+absl::Status CheckEveryItemHasText(const data::Dataset& dataset) {
+  int64_t without = 0;
+  absl::string_view first;
+  for (uint32_t item = 1; item <= dataset.num_items(); ++item) {
+    if (dataset.tokens(item).empty() && without++ == 0) first = dataset.item_name(item);
+  }
+  if (without == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("item_emb_token_n: 0 takes the mean over an item's tokens, and ", without,
+                                                 " of ", dataset.num_items(), " items have none, the first is ", first));
+}
+
 absl::Status OpenData(Session& s) {
   auto dataset = data::Dataset::Open(s.job.dataset_dir);
   if (!dataset.ok())
     return WithKind(dataset.status(), FailureKind::kBadData, "remove the prepared dataset; it is made again from the CSV files");
   s.dataset = *std::move(dataset);
+  if (s.job.item_emb_token_n == 0) {
+    if (auto status = CheckEveryItemHasText(*s.dataset); !status.ok())
+      return WithKind(status, FailureKind::kBadData, "add these items to text_data, or use item_emb_token_n: 1");
+  }
   s.batches = {.seed = s.job.seed,
                .global_batch_size = s.job.global_batch_size,
                .micro_batch_size = s.job.micro_batch_size,
@@ -34,17 +50,35 @@ absl::Status OpenData(Session& s) {
                .world_size = s.job.world_size,
                .compat = s.job.data_compat,
                .reference_ranks = s.job.reference_ranks,
-               .data_split = s.job.data_split};
+               .data_split = s.job.data_split,
+
+               .item_emb_token_n = s.job.item_emb_token_n};
   s.steps_per_epoch = data::StepsPerEpoch(*s.dataset, s.batches);
   s.total_steps = s.steps_per_epoch * s.job.epochs;
   return absl::OkStatus();
 }
 
-absl::Status CheckModelsFit(const Session& s) {
-  for (const auto& [field, config] : {std::pair("item_model_dir", &s.item_config), std::pair("user_model_dir", &s.user_config)}) {
-    if (config->is_encoder())
-      return absl::UnimplementedError(absl::StrCat(field, ": a ", config->model_type, " is an encoder; supported: decoders"));
+absl::Status CheckEncoders(const Session& s) {
+  if (s.user_config.is_encoder()) {
+    return absl::UnimplementedError(absl::StrCat("user_model_dir: a ", s.user_config.model_type,
+                                                 " is an encoder; supported: decoders, which read a history in order"));
   }
+  if (!s.item_config.is_encoder()) return absl::OkStatus();
+  if (s.job.item_emb_token_n != 0) {
+    return absl::UnimplementedError(absl::StrCat("item_model_dir: a ", s.item_config.model_type,
+                                                 " is an encoder, with item_emb_token_n ", s.job.item_emb_token_n,
+                                                 "; supported: item_emb_token_n: 0, the mean over a text's tokens"));
+  }
+  if (s.dataset->max_text_length() > s.item_config.longest_sequence()) {
+    return absl::InvalidArgumentError(absl::StrCat("max_text_length ", s.dataset->max_text_length(), " is more than the ",
+                                                   s.item_config.longest_sequence(), " positions of ",
+                                                   s.job.item_model_dir.string()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckModelsFit(const Session& s) {
+  if (auto status = CheckEncoders(s); !status.ok()) return status;
   if (s.item_config.hidden_size != s.user_config.hidden_size) {
     return absl::InvalidArgumentError(absl::StrCat("item_model_dir has hidden_size ", s.item_config.hidden_size,
                                                    ", user_model_dir ", s.user_config.hidden_size,
@@ -58,6 +92,24 @@ absl::Status CheckModelsFit(const Session& s) {
   return absl::OkStatus();
 }
 
+// From the directories' weights, or from none (rule F3).
+absl::Status FillSides(Session& s, WorkerLink& link) {
+  for (const auto& [side, dir, config, read] :
+       {std::tuple("item_llm", &s.job.item_model_dir, &s.item_config, s.job.item_llm_init),
+        std::tuple("user_llm", &s.job.user_model_dir, &s.user_config, s.job.user_llm_init)}) {
+    if (!read) {
+      InitializeSide(*config, side, s.job.seed, *s.parameters);
+      continue;
+    }
+    auto unused = LoadSide(*dir, *config, side, *s.parameters);
+    if (!unused.ok()) return unused.status();
+    if (!unused->empty() && s.is_rank_zero()) {
+      link.Notice(false, absl::StrCat(dir->string(), ": tensors that the model doesn't use: ", absl::StrJoin(*unused, ", ")));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status OpenModels(Session& s, WorkerLink& link) {
   for (auto [dir, config] :
        {std::pair(&s.job.item_model_dir, &s.item_config), std::pair(&s.job.user_model_dir, &s.user_config)}) {
@@ -66,16 +118,10 @@ absl::Status OpenModels(Session& s, WorkerLink& link) {
     *config = *std::move(read);
   }
   if (auto status = CheckModelsFit(s); !status.ok()) return status;
-  s.parameters = std::make_unique<dist::FlatParameters>(HllmUnits(s.item_config, s.user_config), at::TensorOptions(at::kFloat),
+  s.parameters = std::make_unique<dist::FlatParameters>(HllmUnits(s.item_config, s.user_config, s.job.item_emb_token_n),
+                                                        at::TensorOptions(at::kFloat),
                                                         s.job.compat.bf16_rounding ? at::kBFloat16 : at::kFloat);
-  for (const auto& [side, dir, config] : {std::tuple("item_llm", &s.job.item_model_dir, &s.item_config),
-                                          std::tuple("user_llm", &s.job.user_model_dir, &s.user_config)}) {
-    auto unused = LoadSide(*dir, *config, side, *s.parameters);
-    if (!unused.ok()) return unused.status();
-    if (!unused->empty() && s.is_rank_zero()) {
-      link.Notice(false, absl::StrCat(dir->string(), ": tensors that the decoder doesn't use: ", absl::StrJoin(*unused, ", ")));
-    }
-  }
+  if (auto status = FillSides(s, link); !status.ok()) return status;
   InitializeHead(s.job.seed, *s.parameters);
   for (const std::string& side : s.job.freeze) s.parameters->Freeze(side + ".");
   s.hllm =
@@ -83,6 +129,7 @@ absl::Status OpenModels(Session& s, WorkerLink& link) {
                                                          .user_llm = Describe(s.user_config),
                                                          .max_text_length = s.dataset->max_text_length(),
                                                          .max_seq_length = s.dataset->max_seq_length(),
+                                                         .item_emb_token_n = s.job.item_emb_token_n,
                                                          .gradient_checkpointing = s.job.gradient_checkpointing},
                                     LeafWeights(*s.parameters, s.item_config.num_hidden_layers, s.user_config.num_hidden_layers));
   auto groups = GroupParameters(*s.parameters, s.job.freeze, s.job.lr_mult_prefix);

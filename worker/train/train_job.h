@@ -90,6 +90,9 @@ struct TrainJob {
   std::vector<std::string> text_keys;
   std::string item_prompt;
 
+  int64_t item_emb_token_n = 1;  // 0: mean pooling (rule X5)
+  bool item_llm_init = true;     // false: random weights (rule F3)
+  bool user_llm_init = true;
   bool gradient_checkpointing = true;
   int64_t global_batch_size = 4;  // rule W10
   int64_t micro_batch_size = 4;   // per_device_train_batch_size x workers as submitted (rule W10)

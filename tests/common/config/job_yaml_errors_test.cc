@@ -156,9 +156,8 @@ const Case kNotYet[] = {
      "job.yaml:10:12: unknown key \"bf16_round\" in spec.compat; did you mean \"bf16_rounding\"?"},
     {"Freeze", "spec: {model: {freeze: [item]}}\n",
      "job.yaml:1:24: spec.model.freeze: must be item_llm or user_llm (got \"item\")"},
-    {"EmbeddingTokens", "spec: {model: {item_emb_token_n: 0}}\n",
-     "job.yaml:1:34: spec.model.item_emb_token_n: 0 is not available: mean pooling (0) and more than one token are not built "
-     "yet; use 1"},
+    {"EmbeddingTokens", "spec: {model: {item_emb_token_n: 2}}\n",
+     "job.yaml:1:34: spec.model.item_emb_token_n: must be <= 1 (got 2)"},
     {"LrMult", Job("lr_mult_prefix: {item_llm: -0.1}"), "job.yaml:10:21: spec.train.lr_mult_prefix: must be >= 0 (got -0.1)"},
     {"EarlyStopping", Job("early_stopping: {metric: ndcg, patience: 3}"),
      "job.yaml:10:30: spec.train.early_stopping.metric: must be validation_loss, recall@K or ndcg@K (got \"ndcg\")"},
