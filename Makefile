@@ -60,6 +60,7 @@ fuzz:  ## every libFuzzer target for FUZZ_SECONDS (60)
 
 .PHONY: fidelity
 fidelity: build  ## compare exports with Python's transformers (5 GB environment, cached)
+	cmake --build --preset release --parallel $(JOBS) --target architecture_test
 	scripts/fidelity.sh
 
 .PHONY: bench

@@ -14,6 +14,8 @@ trap '"$bin/pixelrecctl" local down --dir "$work/cluster" > /dev/null 2>&1 || tr
 
 "$python" "$root/tests/fidelity/oracle_test.py" "$root/tests/golden/stories260k-movietweetings"
 
+"$root/tests/fidelity/architectures.sh" "$python" "${PIXELREC_TEST_DIR:-$root/build/tests}/architecture_test"
+
 "$python" "$root/tests/worker/tokenizer/cases/make_cases.py" --check "$root/tests/worker/tokenizer/cases"
 
 train_small_model() {

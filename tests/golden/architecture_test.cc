@@ -17,6 +17,8 @@
 #include "worker/checkpoint/decoder_tensors.h"
 #include "worker/checkpoint/safetensors.h"
 #include "worker/train/hllm_parameters.h"
+#include "worker/train/optimizer.h"
+#include "worker/train/parameter_groups.h"
 #include "worker/train/tensor_bytes.h"
 
 namespace pixelrec {
@@ -26,6 +28,7 @@ namespace fs = std::filesystem;
 
 constexpr double kHiddenTolerance = 1e-4;    // absolute, and of the largest entry
 constexpr double kGradientTolerance = 1e-3;  // relative to the tensor's norm
+constexpr double kCurveTolerance = 1e-4;     // relative
 // Gradients that are zero but for rounding (a bias that softmax doesn't see) are held against all gradients' norm.
 constexpr double kNegligible = 1e-4;
 
@@ -146,6 +149,23 @@ TEST_P(ArchitectureTest, GradientsOfEveryTensor) {
   }
   std::printf("%-20s gradients        worst tensor differs by %.1e of its norm (tolerance %.0e)\n",
               fs::path(GetParam()).filename().c_str(), worst, kGradientTolerance);
+}
+
+// 20 AdamW steps on one batch.
+TEST_P(ArchitectureTest, CurveOfAdamWSteps) {
+  const at::Tensor target = Expected("cotangent");
+  train::AdamW optimizer(*parameters_, *train::GroupParameters(*parameters_, {}, {}), {.weight_decay = 0.01});
+  double worst = 0;
+  for (const float expected : Floats("curve")) {
+    parameters_->ZeroGradients();
+    const at::Tensor loss = (Hidden(segments_, token_ids_, true) - target).square().mean();
+    worst = std::max(worst, std::abs(loss.item<double>() / expected - 1));
+    loss.backward();
+    optimizer.Step(1e-3);
+  }
+  EXPECT_LE(worst, kCurveTolerance);
+  std::printf("%-20s 20 AdamW steps   losses differ by %.1e (tolerance %.0e)\n", fs::path(GetParam()).filename().c_str(), worst,
+              kCurveTolerance);
 }
 
 // The shortened last layer, and what stands where the embedding token is (rules M2, M3).

@@ -9,6 +9,7 @@ A case is a model directory (config.json, model.safetensors) and expected.safete
   cotangent [T, H], grad.NAME   gradients of sum(hidden * cotangent) by the model's tensors, under their names in the file without prefix
   item_emb_tokens [H], item_embeddings [S, H]   decoders: the last position of each sequence with this vector appended as its input
   pooled [S, H]                 mean of `hidden` over each sequence
+  curve [21]                    mean((hidden - cotangent)^2) before each of 20 AdamW steps (rate 1e-3, weight decay 0.01) and after the last
 """
 
 import argparse
@@ -21,6 +22,7 @@ from transformers import AutoConfig, AutoModel
 from transformers.utils import logging as transformers_logging
 
 LENGTHS = (1, 2, 9, 17, 40)
+STEPS, LEARNING_RATE, WEIGHT_DECAY = 20, 1e-3, 0.01
 VOCABULARY = 40
 SMALL = dict(vocab_size=VOCABULARY, hidden_size=16, intermediate_size=20, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=64)
 DECODER = dict(SMALL, num_key_value_heads=2, head_dim=8, bos_token_id=1, eos_token_id=2, pad_token_id=None)
@@ -86,7 +88,21 @@ def expectations(model, generator):
         token = 0.5 * torch.randn(model.config.hidden_size, generator=generator)
         with_token = [torch.cat([model.embed_tokens(ids), token.unsqueeze(0)]) for ids in sequences]
         expected |= dict(item_emb_tokens=token, item_embeddings=torch.stack([forward(model, inputs_embeds=x.unsqueeze(0))[-1] for x in with_token]))
-    return {name: tensor.detach().float().contiguous().clone() for name, tensor in expected.items()}
+    expected = {name: tensor.detach().float().contiguous().clone() for name, tensor in expected.items()}
+    return expected | {"curve": curve(model, sequences, cotangent)}
+
+
+def curve(model, sequences, target):
+    """Losses of a few optimiser steps on one batch; changes the model."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    losses = []
+    for step in range(STEPS + 1):
+        optimizer.zero_grad()
+        loss = (torch.cat([forward(model, input_ids=ids.unsqueeze(0)) for ids in sequences]) - target).square().mean()
+        losses.append(loss.item())
+        loss.backward()
+        optimizer.step()
+    return torch.tensor(losses)
 
 
 def fuse(tensors):
@@ -123,9 +139,9 @@ def make(name, seed, out):
     model = AutoModel.from_config(AutoConfig.for_model(model_type, **settings), attn_implementation="eager", dtype=torch.float32)
     model.eval()  # encoders have dropout
     randomize(model, generator)
-    expected = expectations(model, generator)
     folder = out / name
-    model.save_pretrained(folder)
+    model.save_pretrained(folder)  # before `curve` trains it
+    expected = expectations(model, generator)
     rewrite(name, folder, expected)
     save_file(expected, folder / "expected.safetensors")
 
