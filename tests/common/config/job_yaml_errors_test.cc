@@ -157,7 +157,7 @@ const Case kNotYet[] = {
     {"Freeze", "spec: {model: {freeze: [item]}}\n",
      "job.yaml:1:24: spec.model.freeze: must be item_llm or user_llm (got \"item\")"},
     {"EmbeddingTokens", "spec: {model: {item_emb_token_n: 2}}\n",
-     "job.yaml:1:34: spec.model.item_emb_token_n: must be <= 1 (got 2)"},
+     "job.yaml:1:34: spec.model.item_emb_token_n: must be between 0 and 1 (got 2)"},
     {"LrMult", Job("lr_mult_prefix: {item_llm: -0.1}"), "job.yaml:10:21: spec.train.lr_mult_prefix: must be >= 0 (got -0.1)"},
     {"EarlyStopping", Job("early_stopping: {metric: ndcg, patience: 3}"),
      "job.yaml:10:30: spec.train.early_stopping.metric: must be validation_loss, recall@K or ndcg@K (got \"ndcg\")"},

@@ -76,7 +76,8 @@ TEST_F(ModelOptionsTest, RandomWeightsNeedNoFilesRuleF3) {
   job.learning_rate = 1e-2;
   std::vector<RecordingLink> one, two;
   for (const absl::Status& status : RunGang(job, 1, one)) ASSERT_TRUE(status.ok()) << status;
-  EXPECT_LT(one[0].steps.back().loss, one[0].steps.front().loss);
+  // Random weights give every item nearly the same embedding, so the filter leaves few logits; training tells the items apart.
+  EXPECT_GT(one[0].steps.back().nce_samples, 2 * one[0].steps.front().nce_samples);
   auto best = checkpoint::OpenBestModel(job.output_dir / "best_model");
   ASSERT_TRUE(best.ok()) << best.status();
   EXPECT_NEAR(TensorOf(best->user.tensors.at("embed_tokens.weight")).std().item<double>(), 0.02, 1e-3);
@@ -137,13 +138,14 @@ TEST_F(ModelOptionsTest, RefusesEncodersElsewhere) {
 TEST(InitialTensors, FollowTheirRole) {
   auto gemma =
       checkpoint::ParseDecoderConfig(R"({"model_type": "gemma2", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
-      "num_attention_heads": 2, "vocab_size": 10})",
+      "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 4, "vocab_size": 10})",
                                      "config.json");
   auto bert =
       checkpoint::ParseDecoderConfig(R"({"model_type": "bert", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
-      "num_attention_heads": 2, "vocab_size": 10, "initializer_range": 0.5})",
+      "num_attention_heads": 2, "vocab_size": 10, "max_position_embeddings": 8, "initializer_range": 0.5})",
                                      "config.json");
-  ASSERT_TRUE(gemma.ok() && bert.ok());
+  ASSERT_TRUE(gemma.ok()) << gemma.status();
+  ASSERT_TRUE(bert.ok()) << bert.status();
   EXPECT_EQ(InitialTensor(*gemma, "attention_norm", "a", {4}, 1).sum().item<float>(), 0);  // 1 + weight
   EXPECT_EQ(InitialTensor(*bert, "embedding_norm", "a", {4}, 1).sum().item<float>(), 4);
   EXPECT_EQ(InitialTensor(*bert, "mlp_sum_norm_bias", "a", {4}, 1).abs().sum().item<float>(), 0);
