@@ -77,6 +77,26 @@ std::optional<SpecProblem> FindBatchProblem(const v1::JobSpec& spec) {
   return std::nullopt;
 }
 
+// Rule T5: the reference gives every worker per_device_train_batch_size samples of each step (T4 divides by as many); a step of
+// another size has no place in it.
+std::optional<SpecProblem> FindReferenceBatchProblem(const v1::JobSpec& spec) {
+  const bool compat = spec.numerics() == v1::NUMERICS_COMPAT;
+  const v1::CompatSpec& rules = spec.compat();
+  const bool strided = rules.has_reference_sampler() ? rules.reference_sampler() : compat;
+  const bool divided = rules.has_num_negatives_per_sample() ? rules.num_negatives_per_sample() : compat;
+  if (!strided && !divided) return std::nullopt;
+  const int64_t micro = int64_t{spec.train().per_device_train_batch_size()} * spec.distributed().workers();
+  const int64_t global = GlobalBatchSize(spec);
+  if (micro > 0 && global % micro == 0) return std::nullopt;
+  const int64_t below = global / micro * micro;
+  return Problem("spec.train.global_batch_size",
+                 absl::StrCat("must be a multiple of per_device_train_batch_size x workers = ",
+                              spec.train().per_device_train_batch_size(), " x ", spec.distributed().workers(), " with compat.",
+                              strided ? "reference_sampler" : "num_negatives_per_sample", " (got ", global,
+                              "): the reference draws so many for each worker; use ",
+                              below > 0 ? absl::StrCat(below, " or ") : "", below + micro, ", or switch that rule off"));
+}
+
 std::optional<SpecProblem> FindListProblem(const v1::JobSpec& spec) {
   std::set<std::string> keys;
   for (const std::string& key : spec.data().text_keys()) {
@@ -124,6 +144,7 @@ std::optional<SpecProblem> FindProblem(const v1::JobSpec& spec) {
   }
   if (auto problem = FindDistributedProblem(spec.distributed())) return problem;
   if (auto problem = FindBatchProblem(spec)) return problem;
+  if (auto problem = FindReferenceBatchProblem(spec)) return problem;
   if (auto problem = FindEvaluateProblem(spec)) return problem;
   if (auto problem = FindEarlyStoppingProblem(spec)) return problem;
   return FindListProblem(spec);

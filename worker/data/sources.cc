@@ -1,6 +1,5 @@
 #include "worker/data/sources.h"
 
-#include <algorithm>
 #include <optional>
 
 #include "absl/strings/numbers.h"
@@ -53,11 +52,7 @@ absl::StatusOr<std::vector<PandasColumn>> FindPandasColumns(const PrepareOptions
   absl::Status status = ReadRows(
       options.text_data, hash, columns, [](uint64_t) {}, on_row);
   if (!status.ok()) return status;
-  const bool all_numbers = std::all_of(found.begin(), found.end(), [](const PandasColumn& c) { return c.numbers(); });
-  const bool all_whole = std::all_of(found.begin(), found.end(), [](const PandasColumn& c) { return c.whole_numbers(); });
-  if (all_numbers && !all_whole) {
-    for (PandasColumn& column : found) column.BecomeFloats();
-  }
+  AgreeOnOneType(found);
   return found;
 }
 

@@ -12,6 +12,8 @@
 namespace pixelrec::config {
 namespace {
 
+using testing::HasSubstr;
+
 constexpr char kMinimal[] =
     "metadata: {name: demo}\n"
     "spec:\n"
@@ -32,6 +34,28 @@ TEST(JobSpec, SingleRulesOfTheReferenceAreAbsentUnlessWritten) {
   EXPECT_FALSE(spec.compat().reference_sampler());
   EXPECT_FALSE(spec.compat().has_padded_negatives());
   EXPECT_FALSE(Parse(kMinimal).compat().has_columns_by_position());
+}
+
+// Rule T5 (and T4, which divides by the same numbers): no step of another size than the reference's exists.
+TEST(JobSpec, ReferenceSamplerTakesWholeShares_T4_T5) {
+  const auto error = [](const std::string& compat, const std::string& batch) {
+    const auto spec = ParseJobYaml(std::string(kMinimal) + "  " + compat + "\n", "job.yaml", "/base",
+                                   {"train.per_device_train_batch_size=4", "distributed.workers=2", batch});
+    return spec.ok() ? std::string() : std::string(spec.status().message());
+  };
+  for (const char* whole : {"train.global_batch_size=8", "train.global_batch_size=24", "train.gradient_accumulation_steps=3"})
+    EXPECT_EQ(error("numerics: compat", whole), "") << whole;
+  EXPECT_THAT(error("numerics: compat", "train.global_batch_size=20"),
+              HasSubstr("spec.train.global_batch_size: must be a multiple of per_device_train_batch_size x workers = 4 x 2 with "
+                        "compat.reference_sampler (got 20): the reference draws so many for each worker; use 16 or 24"));
+  EXPECT_THAT(error("numerics: compat", "train.global_batch_size=5"), HasSubstr("; use 8, or switch that rule off"));
+  EXPECT_THAT(error("compat: {num_negatives_per_sample: true}", "train.global_batch_size=20"),
+              HasSubstr("with compat.num_negatives_per_sample (got 20)"));
+  EXPECT_EQ(error("compat: {padded_negatives: true}", "train.global_batch_size=20"), "");
+  EXPECT_EQ(error("numerics: exact", "train.global_batch_size=20"), "");
+  EXPECT_EQ(error("numerics: compat\n  compat: {reference_sampler: false, num_negatives_per_sample: false}",
+                  "train.global_batch_size=20"),
+            "");
 }
 
 // The table at the top of hllm.md, and the rest of control-plane.md.

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "tests/fidelity_record.h"
 #include "tests/worker/model/random_decoder.h"
 
 namespace pixelrec::model {
@@ -88,6 +91,51 @@ TEST(Decoder, NothingLeaksBackwardsOrAcross) {
       (DecoderForward(f.description, f.weights, changed, f.segments, f.rotary, Rows::kAll, false) - before).abs().amax(1);
   for (int64_t row = 0; row < f.segments.tokens(); ++row) {
     EXPECT_EQ(difference[row].item<float>() > 0, row >= 10 && row <= 22) << "row " << row;
+  }
+}
+
+// Positions start at 0 here. The reference counts up to MAX_TEXT_LENGTH at the embedding token, so an item of n tokens starts at
+// MAX_TEXT_LENGTH - n: the same function of rotary positions, of which only differences matter (rule X6).
+TEST(Decoder, RotaryPositionsMayStartAnywhereRuleX6) {
+  constexpr int64_t kMaxTextLength = 256;
+  Fixture f;
+  const OutputAndGradients from_zero = f.Run(Rows::kAll, false);
+  f.rotary = MakeRotaryTables(f.description, kMaxTextLength + 1, at::kCPU);
+  for (int64_t s = 0; s < f.segments.count(); ++s) f.rotary[0].first_rows.push_back(kMaxTextLength - (f.segments.length(s) - 1));
+  const OutputAndGradients shifted = f.Run(Rows::kAll, false);
+  EXPECT_FALSE(at::equal(shifted.output, from_zero.output));  // another table was read
+  ExpectWithin("X6", "rotary positions from 0 against the reference's: output", RelativeError(shifted.output, from_zero.output),
+               1e-4);
+  double worst = 0;
+  for (size_t i = 0; i < shifted.gradients.size(); ++i)
+    worst = std::max(worst, RelativeError(shifted.gradients[i], from_zero.gradients[i]));
+  ExpectWithin("X6", "rotary positions from 0 against the reference's: gradients", worst, 1e-4);
+
+  f.rotary = {MakeRotaryTable(Rope{.scaling = RopeScaling::kLinear, .factor = 2}, 32, f.description.head_dim, at::kCPU)};
+  EXPECT_GT(RelativeError(f.Run(Rows::kAll, false).output, from_zero.output), 1e-2);  // other differences, another function
+}
+
+// Learned positions have no such freedom: each segment reads rows first_learned_position and up, as transformers gives them when
+// no position_ids are passed, whatever the reference's offset (rule X6).
+TEST(Decoder, LearnedPositionsStartAtTheirFirstRowRuleX6) {
+  for (const int64_t first : {0, 2}) {
+    Fixture f;
+    f.description.ropes.clear();
+    f.description.learned_positions = 30;
+    f.description.first_learned_position = first;
+    f.rotary = MakeRotaryTables(f.description, 32, at::kCPU);
+    f.weights.position_embeddings = RandomWeight({30, f.description.hidden_size}, 1, at::kFloat);
+    f.weights.token_type_embeddings = RandomWeight({2, f.description.hidden_size}, 1, at::kFloat);
+    f.weights.embedding_norm = RandomWeight({f.description.hidden_size}, 1, at::kFloat);
+    const auto forward = [&](const auto&) {
+      return DecoderForward(f.description, f.weights, f.x, f.segments, f.rotary, Rows::kAll, false);
+    };
+    const OutputAndGradients run = Differentiate(forward, {f.weights.position_embeddings});
+    const at::Tensor rows_read = run.gradients[0].abs().amax(1);
+    for (int64_t row = 0; row < 30; ++row)  // the longest segment has 17 tokens
+      EXPECT_EQ(rows_read[row].item<float>() > 0, row >= first && row < first + 17) << "row " << row << " from " << first;
+    f.description.first_learned_position = first + 8;
+    EXPECT_GT(RelativeError(forward(0), run.output), 1e-2) << "an offset is another function";
   }
 }
 
