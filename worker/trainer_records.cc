@@ -93,6 +93,7 @@ train::CompatTraining CompatTrainingOf(const v1::JobSpec& spec) {
   if (c.has_no_clipping()) rules.no_clipping = c.no_clipping();
   if (c.has_best_by_ndcg()) rules.best_by_ndcg = c.best_by_ndcg();
   if (c.has_bf16_scores()) rules.bf16_scores = c.bf16_scores();
+  if (c.has_decay_unread()) rules.decay_unread = c.decay_unread();
   return rules;
 }
 

@@ -150,6 +150,7 @@ void AddCompat(std::vector<Field>& table) {
   rule("no_clipping", "Reference rule O2: max_grad_norm is not applied.");
   rule("best_by_ndcg", "Reference rule O5: best_model/ and early stopping by NDCG at the largest k; as good counts as better.");
   rule("bf16_scores", "Reference rule V3: evaluation scores in bf16, which tie.");
+  rule("decay_unread", "Reference rule M6: tensors that nothing reads are written as far decayed as AdamW would have them.");
 }
 
 void AddRest(std::vector<Field>& table) {

@@ -36,7 +36,7 @@ RULES = {
 }  # fmt: skip
 
 # Programs that print measured differences.
-MEASURING = [("model_test", "Decoder.*"), ("train_test", "WorldSizeTest.*:CompatLoss.*:LossCurve.*")]
+MEASURING = [("model_test", "Decoder.*"), ("train_test", "WorldSizeTest.*:CompatLoss.*:LossCurve.*:UnreadDecayTest.*")]
 
 TEST = re.compile(r"^TEST(?:_F|_P)?\((\w+),\s*(\w+)\)", re.MULTILINE)
 IN_NAME = re.compile(r"Rules?((?:[A-Z]\d{1,2})+)$")

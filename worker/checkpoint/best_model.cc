@@ -35,6 +35,7 @@ std::string FormatHllmFile(const HllmInfo& info, const std::map<std::string, Fil
                                      {"max_seq_length", info.max_seq_length},
                                      {"item_emb_token_n", info.item_emb_token_n},
                                      {"nce_thres", info.nce_thres},
+                                     {"unread_decay", info.unread_decay},
                                      {"files", FilesToJson(files)}};
   if (info.validation_loss && std::isfinite(*info.validation_loss)) document["validation_loss"] = *info.validation_loss;
   return document.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
@@ -101,6 +102,9 @@ absl::StatusOr<HllmFile> ParseHllmFile(absl::string_view text, absl::string_view
   info.item_emb_token_n = fields.Int("item_emb_token_n", 0, 1 << 16);
   info.nce_thres = fields.Number("nce_thres", -kMaxNumber, kMaxNumber);
   if (!fields.status().ok()) return fields.status();
+  auto decay = UnreadDecayFromJson(*parsed, file_name);
+  if (!decay.ok()) return decay.status();
+  info.unread_decay = *std::move(decay);
   const json keys = parsed->value("text_keys", json());
   for (const json& key : keys) {
     if (!keys.is_array() || !key.is_string())

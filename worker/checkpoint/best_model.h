@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "worker/checkpoint/hf_export.h"
+#include "worker/checkpoint/unread_tensors.h"
 
 namespace pixelrec::checkpoint {
 
@@ -34,6 +35,7 @@ struct HllmInfo {
   int64_t epoch = 0;  // epochs and optimiser steps done
   int64_t step = 0;
   std::optional<double> validation_loss;
+  UnreadDecay unread_decay;  // already applied to the tensors here
   std::string job_name;
   std::string program_version;
   friend bool operator==(const HllmInfo&, const HllmInfo&) = default;

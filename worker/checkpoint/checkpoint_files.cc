@@ -64,6 +64,11 @@ absl::Status CheckContinues(const Manifest& saved, const Manifest& now) {
   compare("total_steps", saved.total_steps, now.total_steps);
   compare("item model's config", saved.item_config_digest, now.item_config_digest);
   compare("user model's config", saved.user_config_digest, now.user_config_digest);
+  const auto shown = [](const std::string& value) { return value.empty() ? "none" : value; };
+  for (const auto& [key, value] : saved.settings) {
+    const auto current = now.settings.find(key);
+    if (current != now.settings.end()) compare(key, shown(value), shown(current->second));
+  }
   if (differences.empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("the checkpoint belongs to another training: ", absl::StrJoin(differences, "; "),

@@ -41,7 +41,8 @@ struct OpenedCheckpoint {
 // Reads and verifies every byte. Errors of ReadManifest, VerifyFiles, SafetensorsFile::Open.
 absl::StatusOr<OpenedCheckpoint> OpenCheckpoint(const std::filesystem::path& dir);
 
-// May a run whose fixed facts are those of `now` go on from `saved`? Compares data, seed, batch, steps and model configurations.
+// May a run whose fixed facts are those of `now` go on from `saved`? Compares data, seed, batch, steps, model configurations and
+// the settings that both know.
 // FAILED_PRECONDITION: names each fact that differs, with both values. World size and generation may differ (rule W10).
 absl::Status CheckContinues(const Manifest& saved, const Manifest& now);
 

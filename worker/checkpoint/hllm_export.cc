@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <utility>
@@ -28,9 +29,43 @@ constexpr char kBestModelFolder[] = "best_model";
 struct BaseModel {
   DecoderConfig config;
   ModelWeights weights;
+  std::vector<std::unique_ptr<float[]>> decayed;  // what `weights` points at where decay was applied
 };
 
-absl::StatusOr<std::optional<BaseModel>> OpenBase(const std::filesystem::path& dir) {
+// How far the untrained tensors of a model directory have decayed already: those of a best_model/ have, others haven't.
+absl::StatusOr<UnreadDecay> DecayOfBase(const std::filesystem::path& dir) {
+  const std::filesystem::path file = dir.parent_path() / kHllmFile;
+  auto text = storage::ReadFile(file);
+  if (absl::IsNotFound(text.status())) return UnreadDecay();
+  if (!text.ok()) return text.status();
+  auto parsed = ParseHllmFile(*text, file.string());
+  if (!parsed.ok()) return parsed.status();
+  return std::move(parsed->info.unread_decay);
+}
+
+// Rule M6 in compat: base's tensors as they were when the source was written.
+absl::Status DecayBase(const std::filesystem::path& dir, const std::string& side, const HllmWeights& weights, BaseModel& base) {
+  if (weights.unread_decay.empty()) return absl::OkStatus();
+  auto already = DecayOfBase(dir);
+  if (!already.ok()) return already.status();
+  for (const auto& [name, factor] : weights.unread_decay) {
+    absl::string_view own = name;
+    if (!absl::ConsumePrefix(&own, absl::StrCat(side, "."))) continue;
+    const auto found = base.weights.tensors.find(std::string(own));
+    const bool is_head = own == "lm_head.weight" && base.weights.lm_head;
+    if (!is_head && found == base.weights.tensors.end()) continue;
+    TensorInfo& tensor = is_head ? *base.weights.lm_head : found->second;
+    const auto before = already->find(name);
+    const double left = before == already->end() || before->second == 0 ? factor : factor / before->second;
+    auto decayed = Decayed(tensor, left, weights.unread_rounded && before == already->end(), base.decayed.emplace_back());
+    if (!decayed.ok()) return decayed.status();
+    tensor = *std::move(decayed);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<BaseModel>> OpenBase(const std::filesystem::path& dir, const std::string& side,
+                                                  const HllmWeights& hllm) {
   if (dir.empty()) return std::optional<BaseModel>();
   BaseModel base;
   auto config = ReadDecoderConfig(dir);
@@ -39,6 +74,7 @@ absl::StatusOr<std::optional<BaseModel>> OpenBase(const std::filesystem::path& d
   auto weights = OpenModelWeights(dir, base.config);
   if (!weights.ok()) return weights.status();
   base.weights = *std::move(weights);
+  if (auto status = DecayBase(dir, side, hllm, base); !status.ok()) return status;
   return std::optional<BaseModel>(std::move(base));
 }
 
@@ -69,8 +105,10 @@ void FillUntrained(const BaseModel& base, Tensors& tensors) {
   }
 }
 
-absl::Status WriteSide(const std::filesystem::path& dir, const std::filesystem::path& source_dir, Tensors tensors) {
-  auto base = OpenBase(source_dir);
+absl::Status WriteSide(const std::filesystem::path& dir, const std::filesystem::path& source_dir, const std::string& side,
+                       const HllmWeights& weights) {
+  Tensors tensors = SideOf(weights, side);
+  auto base = OpenBase(source_dir, side, weights);
   if (!base.ok()) return base.status();
   const auto head = tensors.extract("lm_head.weight");
   if (!(*base)->config.tie_word_embeddings && !head.empty()) (*base)->weights.lm_head = head.mapped();
@@ -85,10 +123,8 @@ absl::Status WriteHuggingFace(const std::filesystem::path& dir, const HllmWeight
                      ") holds no config.json and no tokenizer; say which models it was trained from: --item-model-dir DIR "
                      "--user-model-dir DIR"));
   }
-  if (auto status = WriteSide(dir / kItemModelFolder, options.item_model_dir, SideOf(weights, "item_llm")); !status.ok())
-    return status;
-  if (auto status = WriteSide(dir / kUserModelFolder, options.user_model_dir, SideOf(weights, "user_llm")); !status.ok())
-    return status;
+  if (auto status = WriteSide(dir / kItemModelFolder, options.item_model_dir, "item_llm", weights); !status.ok()) return status;
+  if (auto status = WriteSide(dir / kUserModelFolder, options.user_model_dir, "user_llm", weights); !status.ok()) return status;
   std::vector<TensorInfo> head;
   for (const char* name : {"item_emb_tokens", "logit_scale"}) {
     const auto found = weights.tensors.find(name);
@@ -164,9 +200,9 @@ absl::StatusOr<std::vector<std::string>> WriteExport(const std::filesystem::path
     if (auto status = WriteExportFile(dir, "hf", weights); !status.ok()) return status;
     return notices;
   }
-  auto item = OpenBase(options.item_model_dir);
+  auto item = OpenBase(options.item_model_dir, "item_llm", weights);
   if (!item.ok()) return item.status();
-  auto user = OpenBase(options.user_model_dir);
+  auto user = OpenBase(options.user_model_dir, "user_llm", weights);
   if (!user.ok()) return user.status();
   auto tensors = ReferenceTensors(weights, *item, *user);
   if (!tensors.ok()) return tensors.status();

@@ -74,6 +74,9 @@ absl::StatusOr<HllmWeights> FromCheckpoint(HllmWeights weights) {
   weights.description = opened->manifest.kind == CheckpointKind::kEpoch ? "epoch checkpoint" : "recovery checkpoint";
   weights.epoch = opened->manifest.epoch;
   weights.step = opened->manifest.step;
+  weights.unread_decay = opened->manifest.unread_decay;
+  const auto rounding = opened->manifest.settings.find("spec.compat.bf16_rounding");
+  weights.unread_rounded = rounding != opened->manifest.settings.end() && rounding->second == "true";
   if (auto status = Add(opened->model->tensors(), opened->model->path().string(), weights); !status.ok()) return status;
   weights.storage.push_back(std::move(opened->model));
   return weights;

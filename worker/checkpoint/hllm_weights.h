@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "worker/checkpoint/safetensors.h"
+#include "worker/checkpoint/unread_tensors.h"
 
 namespace pixelrec::checkpoint {
 
@@ -31,6 +32,9 @@ struct HllmWeights {
   // How far it was trained; 0 where the source doesn't say.
   int64_t epoch = 0;
   int64_t step = 0;
+  // Of a checkpoint in compat: how far the tensors that it doesn't hold have decayed (rule M6), rounded to bf16 before (rule P2).
+  UnreadDecay unread_decay;
+  bool unread_rounded = false;
   // What the tensors' bytes lie in.
   std::vector<std::shared_ptr<const void>> storage;
 };

@@ -12,6 +12,7 @@
 #include "common/storage/atomic_file.h"
 #include "worker/checkpoint/file_list.h"
 #include "worker/checkpoint/json_file.h"
+#include "worker/checkpoint/unread_tensors.h"
 
 namespace pixelrec::checkpoint {
 namespace {
@@ -49,6 +50,24 @@ void ReadProgress(JsonFields& fields, Manifest& manifest) {
   manifest.epoch_loss_rows = fields.Int("epoch_loss_rows", 0, kMaxCount);
   manifest.samples = fields.Int("samples", 0, kMaxCount);
   manifest.tokens = fields.Int("tokens", 0, kMaxCount);
+}
+
+// Facts that manifests written before them lack.
+absl::Status ReadLaterFacts(const json& document, absl::string_view file_name, Manifest& manifest) {
+  const json settings = document.value("settings", json::object());
+  if (!settings.is_object()) return absl::InvalidArgumentError(absl::StrCat(file_name, ": settings: must be an object"));
+  for (const auto& [name, value] : settings.items()) {
+    if (!value.is_string())
+      return absl::InvalidArgumentError(absl::StrCat(file_name, ": settings: ", name, ": must be a string"));
+    manifest.settings[name] = value.get<std::string>();
+  }
+  auto decay = UnreadDecayFromJson(document, file_name);
+  if (!decay.ok()) return decay.status();
+  manifest.unread_decay = *std::move(decay);
+  auto epochs = EpochsFromJson(document, file_name);
+  if (!epochs.ok()) return epochs.status();
+  manifest.epochs = *std::move(epochs);
+  return absl::OkStatus();
 }
 
 // Numbered folders "<prefix>N" of `parent`; nothing where `parent` is absent.
@@ -95,6 +114,9 @@ absl::StatusOr<std::string> FormatManifest(const Manifest& manifest) {
                    {"epoch_loss_rows", manifest.epoch_loss_rows},
                    {"samples", manifest.samples},
                    {"tokens", manifest.tokens},
+                   {"settings", manifest.settings},
+                   {"epochs", EpochsToJson(manifest.epochs)},
+                   {"unread_decay", manifest.unread_decay},
                    {"files", FilesToJson(manifest.files)}};
   if (manifest.best_validation_loss) document["best_validation_loss"] = *manifest.best_validation_loss;
   document["manifest_xxh3"] = SelfDigest(document);
@@ -136,6 +158,7 @@ absl::StatusOr<Manifest> ParseManifest(absl::string_view text, absl::string_view
   auto files = FilesFromJson(*parsed, file_name);
   if (!files.ok()) return files.status();
   manifest.files = *std::move(files);
+  if (auto status = ReadLaterFacts(*parsed, file_name, manifest); !status.ok()) return status;
   return manifest;
 }
 

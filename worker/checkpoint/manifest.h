@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "worker/checkpoint/digest.h"
+#include "worker/checkpoint/finished_epoch.h"
 
 namespace pixelrec::checkpoint {
 
@@ -44,13 +45,19 @@ struct Manifest {
   std::string data_hash;
   std::string item_config_digest;  // xxh3 of the two config.json
   std::string user_config_digest;
+  // Settings that change what is computed, by their key in job.yaml ("spec.model.freeze" -> "item_llm"). One that an older
+  // manifest doesn't have is not compared.
+  std::map<std::string, std::string> settings;
   // What is carried on: digest of the samples so far, best validation loss, training loss over the epoch in hand.
   std::string sample_digest;
   std::optional<double> best_validation_loss;
   double epoch_loss_sum = 0;  // over valid rows
   int64_t epoch_loss_rows = 0;
-  int64_t samples = 0;                      // of all steps so far, all ranks
-  int64_t tokens = 0;                       // item tokens encoded so far, all ranks
+  int64_t samples = 0;                // of all steps so far, all ranks
+  int64_t tokens = 0;                 // item tokens encoded so far, all ranks
+  std::vector<FinishedEpoch> epochs;  // whole ones, ascending; none in an older manifest
+  // Rule M6 in compat: what weight decay has left of each tensor that is never read, by its canonical name; empty: all.
+  std::map<std::string, double> unread_decay;
   std::map<std::string, FileDigest> files;  // by plain name
   friend bool operator==(const Manifest&, const Manifest&) = default;
 };

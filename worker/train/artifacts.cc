@@ -4,6 +4,7 @@
 #include <chrono>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -11,9 +12,11 @@
 #include "worker/checkpoint/best_model.h"
 #include "worker/checkpoint/checkpoint_files.h"
 #include "worker/checkpoint/decoder_tensors.h"
+#include "worker/checkpoint/digest.h"
 #include "worker/train/failure.h"
 #include "worker/train/hllm_parameters.h"
 #include "worker/train/optimizer.h"
+#include "worker/train/run_settings.h"
 #include "worker/train/tensor_bytes.h"
 
 namespace pixelrec::train {
@@ -68,6 +71,8 @@ checkpoint::Manifest ManifestOf(const Session& s, ArtifactKind kind) {
   m.epoch_loss_rows = s.position.epoch_loss_rows;
   m.tokens = s.position.tokens;
   m.samples = s.position.samples;
+  m.epochs = ToFinishedEpochs(s.position.epochs);
+  m.unread_decay = s.position.unread.factors();
   return m;
 }
 
@@ -88,7 +93,7 @@ checkpoint::HfExport SideExport(const Session& s, const std::string& side, const
 // What isn't trained: the user LLM's token embeddings, output heads.
 struct Original {
   checkpoint::ModelWeights weights;
-  std::vector<at::Tensor> initial;  // what `weights` points at for a side that started without weights
+  std::vector<at::Tensor> initial;  // what `weights` points at besides its own files
 };
 
 // From the model directory, as it was; for a side that started without weights (rule F3), as it would have started: transformers
@@ -110,6 +115,22 @@ absl::StatusOr<Original> OpenOriginal(const std::string& side, const std::filesy
     }
   }
   return original;
+}
+
+// What weight decay has left of them by now (rule M6 in compat).
+void Decay(const Session& s, const std::string& side, Original& original) {
+  for (const auto& [name, factor] : s.position.unread.factors()) {
+    if (!name.starts_with(side + ".")) continue;
+    const std::string own = name.substr(side.size() + 1);
+    const auto found = original.weights.tensors.find(own);
+    const bool is_head = own == "lm_head.weight" && original.weights.lm_head;
+    if (!is_head && found == original.weights.tensors.end()) continue;
+    checkpoint::TensorInfo& info = is_head ? *original.weights.lm_head : found->second;
+    at::Tensor value = TensorOf(info).to(at::kFloat);
+    if (s.job.compat.bf16_rounding) value = value.to(at::kBFloat16).to(at::kFloat);  // rule P2
+    original.initial.push_back(value.to(at::kDouble).mul(factor).to(at::kFloat).contiguous());
+    info = InfoOf(own, original.initial.back());
+  }
 }
 
 class Stopwatch {
@@ -156,6 +177,8 @@ absl::StatusOr<ArtifactRecord> StageBestModel(const Session& s, double validatio
   if (!item.ok()) return WithKind(item.status(), FailureKind::kBadModel);
   auto user = OpenOriginal("user_llm", s.job.user_model_dir, s.user_config, s.job.user_llm_init, s.job.seed);
   if (!user.ok()) return WithKind(user.status(), FailureKind::kBadModel);
+  Decay(s, "item_llm", *item);
+  Decay(s, "user_llm", *user);
   const checkpoint::BestModelTensors tensors{
       .item = SideExport(s, "item_llm", s.job.item_model_dir, s.item_config, item->weights),
       .user = SideExport(s, "user_llm", s.job.user_model_dir, s.user_config, user->weights),
@@ -171,6 +194,7 @@ absl::StatusOr<ArtifactRecord> StageBestModel(const Session& s, double validatio
                                   .epoch = s.position.epoch,
                                   .step = s.position.step,
                                   .validation_loss = validation_loss,
+                                  .unread_decay = s.position.unread.factors(),
                                   .job_name = s.job.job_name,
                                   .program_version = s.facts.program_version};
   auto written = checkpoint::WriteBestModel(record.staging_path, info, tensors);
@@ -178,6 +202,26 @@ absl::StatusOr<ArtifactRecord> StageBestModel(const Session& s, double validatio
   record.bytes = static_cast<int64_t>(written->bytes);
   record.manifest_digest = written->info_digest;
   record.write_seconds = watch.seconds();
+  return record;
+}
+
+absl::StatusOr<ArtifactRecord> AdoptBestModel(const Session& s) {
+  ArtifactRecord record{.kind = ArtifactKind::kBestModel,
+                        .staging_path = StagingPath(s, "best_model-adopted"),
+                        .path = s.job.output_dir / "best_model"};
+  auto best = checkpoint::OpenBestModel(record.path);
+  if (!best.ok()) return best.status();
+  auto digest = checkpoint::DigestFile(record.path / checkpoint::kHllmFile);
+  if (!digest.ok()) return digest.status();
+  record.epoch = static_cast<int>(best->info.epoch);
+  record.step = best->info.step;
+  record.bytes = static_cast<int64_t>(digest->bytes);
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(record.path)) {
+    if (entry.is_regular_file() && entry.path().filename() != checkpoint::kHllmFile)
+      record.bytes += static_cast<int64_t>(entry.file_size());
+  }
+  record.manifest_digest = digest->xxh3;
+  record.validation_loss = best->info.validation_loss.value_or(0);
   return record;
 }
 
@@ -198,6 +242,8 @@ absl::Status RestoreCheckpoint(const std::filesystem::path& path, Session& s) {
     return status;
   FollowMasters(*s.parameters, s.job.compat);
   s.optimizer->set_steps(m.updates);
+  UnreadDecay unread(s.job, s.item_config);
+  unread.Restore(m.unread_decay);
   s.position = {.step = m.step,
                 .epoch = m.epoch,
                 .step_in_epoch = m.step_in_epoch,
@@ -206,7 +252,9 @@ absl::Status RestoreCheckpoint(const std::filesystem::path& path, Session& s) {
                 .digest = {},
                 .best_validation_loss = m.best_validation_loss,
                 .tokens = m.tokens,
-                .samples = m.samples};
+                .samples = m.samples,
+                .epochs = MergeEpochs(m.epochs, s.job.finished_epochs, m.epoch),
+                .unread = std::move(unread)};
   auto digest = data::SampleDigest::FromHex(m.sample_digest);
   if (!digest.ok()) return digest.status();
   s.position.digest = *digest;

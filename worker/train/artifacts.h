@@ -21,6 +21,10 @@ absl::StatusOr<ArtifactRecord> StageCheckpoint(const Session& session, ArtifactK
 // best_model/: both LLMs as model directories, the embedding token and the logit scale.
 absl::StatusOr<ArtifactRecord> StageBestModel(const Session& session, double validation_loss);
 
+// The best_model/ that lies in output_dir, as an artifact of this generation with nothing staged: committing it leaves it where
+// it is. NOT_FOUND: none. DATA_LOSS: damaged.
+absl::StatusOr<ArtifactRecord> AdoptBestModel(const Session& session);
+
 // Weights, moments and position of a committed checkpoint. FAILED_PRECONDITION: of another run (which facts differ). DATA_LOSS:
 // damaged.
 absl::Status RestoreCheckpoint(const std::filesystem::path& path, Session& session);

@@ -68,7 +68,9 @@ absl::Status Claim(const std::filesystem::path& output_dir, const std::string& j
   std::filesystem::create_directories(output_dir, error);
   if (error) return storage::ErrnoStatus(error.value(), "can't create output_dir", output_dir);
   const std::string owner = OwnerOf(output_dir);
-  if (owner == job_id) return absl::OkStatus();
+  // A former generation's folder. With `resume` it may hold nothing but the checkpoints that the job itself went on from, of
+  // which the coordinator knows nothing.
+  if (owner == job_id) return policy == OutputPolicy::kResume ? FindResumePoint(output_dir, claim) : absl::OkStatus();
   if (!Results(output_dir).empty()) {
     if (policy == OutputPolicy::kNew) {
       return absl::AlreadyExistsError(

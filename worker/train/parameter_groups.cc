@@ -29,6 +29,16 @@ bool HasPrefix(const std::string& name, const std::string& prefix) {
 
 }  // namespace
 
+const std::pair<std::string, double>* LongestPrefix(const std::string& name,
+                                                    const std::vector<std::pair<std::string, double>>& lr_mult_prefix) {
+  const std::pair<std::string, double>* longest = nullptr;
+  for (const auto& entry : lr_mult_prefix) {
+    const bool longer = longest == nullptr || entry.first.size() > longest->first.size();
+    if (longer && HasPrefix(name, entry.first)) longest = &entry;
+  }
+  return longest;
+}
+
 absl::StatusOr<std::vector<ParameterGroup>> GroupParameters(const dist::FlatParameters& parameters,
                                                             const std::vector<std::string>& freeze,
                                                             const std::vector<std::pair<std::string, double>>& lr_mult_prefix) {
@@ -36,12 +46,10 @@ absl::StatusOr<std::vector<ParameterGroup>> GroupParameters(const dist::FlatPara
   std::set<std::string> fitting;
   for (const auto& [name, range] : parameters.ranges()) {
     if (Frozen(name, freeze)) continue;
-    const std::pair<std::string, double>* longest = nullptr;
-    for (const auto& entry : lr_mult_prefix) {
-      if (!HasPrefix(name, entry.first)) continue;
-      fitting.insert(entry.first);
-      if (longest == nullptr || entry.first.size() > longest->first.size()) longest = &entry;
+    for (const auto& [prefix, factor] : lr_mult_prefix) {
+      if (HasPrefix(name, prefix)) fitting.insert(prefix);
     }
+    const std::pair<std::string, double>* const longest = LongestPrefix(name, lr_mult_prefix);
     trained.push_back({range.offset, range.offset + range.numel, longest == nullptr ? 1.0 : longest->second});
   }
   for (const auto& [prefix, factor] : lr_mult_prefix) {

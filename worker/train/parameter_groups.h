@@ -19,6 +19,11 @@ struct ParameterGroup {
   std::vector<std::pair<int64_t, int64_t>> ranges;  // begin, end; ascending
 };
 
+// The entry of `lr_mult_prefix` that counts for a parameter: the longest that begins its name and ends at a border of names;
+// null: none.
+const std::pair<std::string, double>* LongestPrefix(const std::string& name,
+                                                    const std::vector<std::pair<std::string, double>>& lr_mult_prefix);
+
 // Groups of everything that is trained, by factor. `freeze`: sides that aren't ("item_llm", "user_llm"; rule O1's freeze_prefix),
 // which must have been frozen in `parameters`. `lr_mult_prefix`: factor by prefix of the parameter's name; the longest prefix
 // that fits counts (rule O1's lr_mult_prefix). INVALID_ARGUMENT: a prefix that fits no trained parameter, or nothing is trained.

@@ -15,6 +15,7 @@
 #include "worker/train/init_from.h"
 #include "worker/train/output_folder.h"
 #include "worker/train/parameter_groups.h"
+#include "worker/train/run_settings.h"
 
 namespace pixelrec::train {
 namespace {
@@ -135,6 +136,7 @@ absl::Status OpenModels(Session& s, WorkerLink& link) {
   auto groups = GroupParameters(*s.parameters, s.job.freeze, s.job.lr_mult_prefix);
   if (!groups.ok()) return groups.status();
   s.optimizer = std::make_unique<AdamW>(*s.parameters, *groups, AdamW::Options{.weight_decay = s.job.weight_decay});
+  s.position.unread = UnreadDecay(s.job, s.item_config);
   return absl::OkStatus();
 }
 
@@ -170,7 +172,8 @@ absl::Status ClaimOutput(Session& s, WorkerLink& link) {
     if (claim.ok()) {
       for (const std::string& notice : claim->notices) link.Notice(false, notice);
       // What the coordinator knows to be committed is newer than anything found in the folder.
-      if (resume_from.empty()) resume_from = claim->resume_from;
+      s.adopts_output = resume_from.empty() && !claim->resume_from.empty();
+      if (s.adopts_output) resume_from = claim->resume_from;
     }
   }
   if (!claimed.ok()) return claimed;
@@ -214,6 +217,7 @@ absl::Status CollectFacts(Session& s) {
   s.facts.data_hash = s.dataset->data_hash();
   s.facts.item_config_digest = item->xxh3;
   s.facts.user_config_digest = user->xxh3;
+  s.facts.settings = SettingsOf(s.job);
   return absl::OkStatus();
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "worker/checkpoint/decoder_config.h"
@@ -18,6 +19,7 @@
 #include "worker/model/hllm.h"
 #include "worker/train/optimizer.h"
 #include "worker/train/train_job.h"
+#include "worker/train/unread_decay.h"
 
 namespace pixelrec::train {
 
@@ -30,8 +32,10 @@ struct Position {
   int64_t epoch_loss_rows = 0;
   data::SampleDigest digest;  // of every step so far, all ranks
   std::optional<double> best_validation_loss;
-  int64_t tokens = 0;   // item tokens encoded so far, all ranks
-  int64_t samples = 0;  // so far, all ranks
+  int64_t tokens = 0;               // item tokens encoded so far, all ranks
+  int64_t samples = 0;              // so far, all ranks
+  std::vector<EpochRecord> epochs;  // finished ones
+  UnreadDecay unread;
 };
 
 struct Session {
@@ -47,6 +51,8 @@ struct Session {
   int64_t steps_per_epoch = 0;
   int64_t total_steps = 0;
   Position position;
+  // Rank 0 found the checkpoint to go on from in output_dir: the results there are of another job, or of one that reported none.
+  bool adopts_output = false;
   // The fixed facts of this run, for manifests and for refusing a checkpoint of another run.
   checkpoint::Manifest facts;
 

@@ -62,8 +62,9 @@ struct CompatTraining {
   bool no_clipping = false;    // O2: max_grad_norm is read and never applied
   bool best_by_ndcg = false;   // O5: best_model/ and early stopping by NDCG at the largest cut-off; as good counts as better
   bool bf16_scores = false;    // V3: scores of the ranking in bf16
+  bool decay_unread = false;   // M6: tensors that nothing reads are written as far decayed as AdamW would have them
 
-  static constexpr CompatTraining All() { return {true, true, true, true, true}; }
+  static constexpr CompatTraining All() { return {true, true, true, true, true, true}; }
   bool operator==(const CompatTraining&) const = default;
 };
 

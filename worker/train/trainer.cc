@@ -35,10 +35,10 @@ class Trainer {
   absl::Status Run() {
     link_.TrainingStarted(s_.position.step);
     if (s_.is_rank_zero()) RemoveStaleStaging(s_);
-    epochs_ = s_.job.finished_epochs;
+    AdoptEarlierBest();
     last_checkpoint_ = Clock::now();
     while (s_.position.epoch < s_.job.epochs) {
-      if (const auto reason = ReasonToStopEarly(EarlyStoppingOf(s_.job), epochs_)) {
+      if (const auto reason = ReasonToStopEarly(EarlyStoppingOf(s_.job), s_.position.epochs)) {
         if (s_.is_rank_zero()) link_.Notice(false, *reason);
         break;
       }
@@ -50,6 +50,17 @@ class Trainer {
 
  private:
   int epoch() const { return static_cast<int>(s_.position.epoch) + 1; }  // the one in hand, from 1
+
+  // So that the job's best model is known although no epoch of this job may be better.
+  void AdoptEarlierBest() {
+    if (!s_.adopts_output || !s_.position.best_validation_loss) return;
+    auto best = AdoptBestModel(s_);
+    if (best.ok()) {
+      Announce(*best);
+    } else {
+      link_.Notice(true, absl::StrCat("the best model so far can't be used: ", best.status().message()));
+    }
+  }
 
   absl::Status TrainEpoch() {
     epoch_start_ = Clock::now();
@@ -116,13 +127,13 @@ class Trainer {
     if (auto status = Evaluate(record); !status.ok()) return status;
     evaluation_seconds_ += SecondsSince(start);
     record.seconds = SecondsSince(epoch_start_);
-    record.best = IsBest(s_.job, epochs_, record, s_.position.best_validation_loss);
+    record.best = IsBest(s_.job, s_.position.epochs, record, s_.position.best_validation_loss);
     if (record.best) s_.position.best_validation_loss = record.validation_loss;
     s_.position.epoch += 1;
     s_.position.step_in_epoch = 0;
     s_.position.epoch_loss_sum = 0;
     s_.position.epoch_loss_rows = 0;
-    epochs_.push_back(record);
+    s_.position.epochs.push_back(record);
     if (!s_.is_rank_zero()) return absl::OkStatus();
     log_.Epoch(record);
     link_.EpochFinished(record);
@@ -167,7 +178,8 @@ class Trainer {
     if (auto status = AwaitCommits(); !status.ok()) return status;
     s_.group.Barrier();  // best_model/ is in place before any rank reads it
     const auto start = Clock::now();
-    if (s_.position.best_validation_loss && !epochs_.empty() && !epochs_.back().best) {
+    const bool last_is_best = !s_.position.epochs.empty() && s_.position.epochs.back().best;
+    if (s_.position.best_validation_loss && !last_is_best) {
       const auto best = s_.job.output_dir / "best_model";
       if (auto status = LoadBestModelWeights(best, *s_.parameters); !status.ok()) return status;
       FollowMasters(*s_.parameters, s_.job.compat);
@@ -176,7 +188,7 @@ class Trainer {
     const at::Tensor items = EncodeItems("evaluate");
     const eval::TargetRanks ranks = RankTargets(items, eval::Split::kTest);
     if (!s_.is_rank_zero()) return absl::OkStatus();
-    ResultRecord result{.epochs = epochs_,
+    ResultRecord result{.epochs = s_.position.epochs,
                         .train_seconds = train_seconds_,
                         .samples = s_.position.samples,
                         .tokens = s_.position.tokens,
@@ -192,7 +204,6 @@ class Trainer {
   WorkerLink& link_;
   ProgressLog& log_;
   TrainingStep step_;
-  std::vector<EpochRecord> epochs_;
   std::vector<ArtifactRecord> staged_;  // not known to be committed yet
   double train_seconds_ = 0;
   double evaluation_seconds_ = 0;

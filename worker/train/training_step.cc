@@ -128,6 +128,7 @@ absl::Status TrainingStep::Apply(StepRecord& record) {
   record.nonfinite = !std::isfinite(record.grad_norm) || !std::isfinite(record.loss);
   if (!record.nonfinite) {
     s_.optimizer->Step(record.learning_rate);
+    s_.position.unread.Step(record.learning_rate);
     FollowMasters(*s_.parameters, s_.job.compat);
     nonfinite_in_row_ = 0;
     return absl::OkStatus();

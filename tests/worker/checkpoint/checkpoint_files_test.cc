@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include <csignal>
+#include <nlohmann/json.hpp>
 
 #include "tests/worker/checkpoint/tiny_model.h"
 
@@ -38,6 +39,18 @@ Manifest SomeManifest(int64_t step = 10) {
   manifest.epoch_loss_rows = 640;
   manifest.samples = 320;
   manifest.tokens = 123456789012;
+  manifest.settings = {{"spec.model.freeze", "item_llm"}, {"spec.compat.no_clipping", "false"}};
+  manifest.epochs = {{.epoch = 1,
+                      .step = 8,
+                      .train_loss = 5.0 / 3,
+                      .validation_loss = std::nullopt,
+                      .best = false,
+                      .seconds = 1.5,
+                      .validation = {{.k = 10, .recall = 0.1, .ndcg = 1.0 / 3}},
+                      .users = 7,
+                      .masked_targets = 1,
+                      .tied_targets = 2}};
+  manifest.unread_decay = {{"user_llm.lm_head.weight", 0.99}};
   return manifest;
 }
 
@@ -84,6 +97,50 @@ TEST_F(CheckpointTest, RefusesLossesThatAreNoNumbers) {
   Manifest manifest = SomeManifest();
   manifest.epoch_loss_sum = std::numeric_limits<double>::quiet_NaN();
   EXPECT_FALSE(FormatManifest(manifest).ok());
+}
+
+// With the digest that fits it.
+std::string Sealed(nlohmann::json document) {
+  document.erase("manifest_xxh3");
+  const std::string compact = document.dump();
+  Digest digest;
+  digest.Add(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(compact.data()), compact.size()));
+  document["manifest_xxh3"] = digest.Finish().xxh3;
+  return document.dump();
+}
+
+// Manifests of before settings, epochs and unread_decay were recorded have the same format_version.
+TEST(Manifest, ReadsOnesWithoutTheLaterFacts) {
+  nlohmann::json document = nlohmann::json::parse(*FormatManifest(SomeManifest()));
+  for (const char* later : {"settings", "epochs", "unread_decay"}) document.erase(later);
+  const auto old = ParseManifest(Sealed(std::move(document)), "manifest.json");
+  ASSERT_TRUE(old.ok()) << old.status();
+  EXPECT_TRUE(old->settings.empty());
+  EXPECT_TRUE(old->epochs.empty());
+  EXPECT_TRUE(old->unread_decay.empty());
+  Manifest now = *old;
+  now.settings = {{"spec.model.freeze", "item_llm"}};
+  EXPECT_TRUE(CheckContinues(*old, now).ok());  // what it doesn't say isn't compared
+}
+
+TEST(Manifest, RefusesLaterFactsOfAnotherShape) {
+  const std::string good = *FormatManifest(SomeManifest());
+  const auto error = [&](const std::string& from, const std::string& to) {
+    nlohmann::json document = nlohmann::json::parse(good);
+    document.merge_patch(nlohmann::json::parse(to));
+    const absl::Status status = ParseManifest(Sealed(std::move(document)), "m.json").status();
+    EXPECT_THAT(std::string(status.message()), HasSubstr("m.json: " + from)) << to;
+  };
+  error("settings: must be an object", R"({"settings": 3})");
+  error("settings: spec.model.freeze: must be a string", R"({"settings": {"spec.model.freeze": 1}})");
+  error("unread_decay: must be an object", R"({"unread_decay": []})");
+  error("unread_decay: x: must be a number", R"({"unread_decay": {"x": "1"}})");
+  error("epochs: must be an array", R"({"epochs": {}})");
+  error("epochs: must be a JSON object", R"({"epochs": [1]})");
+  error("epochs: epoch: must be a whole number", R"({"epochs": [{"epoch": 0}]})");
+  const std::string epoch =
+      R"({"epoch": 1, "step": 1, "best": true, "seconds": 1, "users": 0, "masked_targets": 0, "tied_targets": 0})";
+  error("epochs: must ascend", R"({"epochs": [)" + epoch + "," + epoch + "]}");
 }
 
 TEST_F(CheckpointTest, FlippedBitsAreFoundAndNamed) {

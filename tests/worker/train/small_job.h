@@ -104,6 +104,7 @@ class RecordingLink : public WorkerLink {
   void EpochFinished(const EpochRecord& record) override { epochs.push_back(record); }
   void ArtifactStaged(const ArtifactRecord& record) override {
     artifacts.push_back(record);
+    if (!fs::exists(record.staging_path) && fs::exists(record.path)) return;  // as storage::PublishDirectory
     fs::remove_all(record.path);
     fs::create_directories(record.path.parent_path());
     fs::rename(record.staging_path, record.path);
