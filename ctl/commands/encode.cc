@@ -38,7 +38,10 @@ int Encode(const Session& session, const EncodeOptions& options) {
 void AddEncode(CLI::App& app, Session& session) {
   auto options = std::make_shared<EncodeOptions>();
   CLI::App* const command = app.add_subcommand("encode", "Item embeddings from texts, as item_embeddings.npy and item_ids.txt");
-  command->add_option("--model", options->model, "best_model/, a checkpoint or the output_dir of a job")->required();
+  command
+      ->add_option("--model", options->model,
+                   "best_model/, an export in Hugging Face format, a checkpoint or the output_dir of a job")
+      ->required();
   command->add_option("--text-data", options->text_data, "CSV with item_id and the text columns")->required();
   command->add_option("--out", options->out, "Folder to write to")->required();
   command->add_option("--text-keys", options->text_keys, "Text columns in order, KEY,KEY,...; default: the model's");

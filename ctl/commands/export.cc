@@ -58,9 +58,15 @@ std::vector<std::string> TrainerArguments(const ExportOptions& options) {
 
 int Export(const Session& session, ExportOptions options) {
   std::error_code error;
-  if (!std::filesystem::exists(options.source, error)) {
-    if (options.source.find('/') != std::string::npos)
-      return session.Fail(absl::NotFoundError(absl::StrCat(options.source, ": no such folder or file")));
+  const bool is_path = options.source.find('/') != std::string::npos;
+  if (std::filesystem::exists(options.source, error)) {
+    // A job can have the same name: say which of the two is meant.
+    if (!is_path) {
+      session.err << "note: " << options.source << " is taken as what lies in this folder, not as a job; for the job, run this "
+                  << "where no such file or folder is\n";
+    }
+  } else {
+    if (is_path) return session.Fail(absl::NotFoundError(absl::StrCat(options.source, ": no such folder or file")));
     auto client = session.Connect();
     if (!client.ok()) return session.Fail(client.status());
     if (absl::Status status = LookUpJob(**client, options); !status.ok()) return session.Fail(status);
@@ -79,7 +85,9 @@ void AddExport(CLI::App& app, Session& session) {
   CLI::App* const command = app.add_subcommand("export", "Write a trained model for other programs");
   command
       ->add_option("source", options->source,
-                   "A job, or a path: best_model/, checkpoint-epoch-N/, the reference's weights, a DeepSpeed checkpoint")
+                   "A path (best_model/, checkpoint-epoch-N/, an earlier export, the reference's weights, a DeepSpeed "
+                   "checkpoint), or a job; "
+                   "a name without a slash is a path if it exists here")
       ->required();
   command
       ->add_option(

@@ -89,7 +89,8 @@ void AddRecommend(CLI::App& app, Session& session) {
   auto options = std::make_shared<RecommendOptions>();
   CLI::App* const command = app.add_subcommand("recommend", "Recommend items with a trained model");
   command->add_option("--job", options->job, "Take the best model and the dataset of this job");
-  command->add_option("--model", options->model, "best_model/, a checkpoint or the output_dir of a job");
+  command->add_option("--model", options->model,
+                      "best_model/, an export in Hugging Face format, a checkpoint or the output_dir of a job");
   command->add_option("--dataset", options->dataset, "Prepared dataset directory");
   command->add_option("--user", options->users, "A user of the dataset; repeatable")->allow_extra_args(false);
   command->add_option("--history", options->history, "Item ids, oldest first: ID,ID,...");

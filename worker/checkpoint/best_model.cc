@@ -117,6 +117,11 @@ absl::StatusOr<HllmFile> ParseHllmFile(absl::string_view text, absl::string_view
   return file;
 }
 
+absl::Status WriteHllmFile(const std::filesystem::path& dir, const HllmInfo& info,
+                           const std::map<std::string, FileDigest>& files) {
+  return storage::WriteFileAtomically(dir / kHllmFile, FormatHllmFile(info, files));
+}
+
 absl::StatusOr<WrittenBestModel> WriteBestModel(const std::filesystem::path& dir, const HllmInfo& info,
                                                 const BestModelTensors& tensors) {
   std::error_code error;
@@ -138,8 +143,7 @@ absl::StatusOr<WrittenBestModel> WriteBestModel(const std::filesystem::path& dir
   if (!digest.ok()) return digest.status();
   files[kHeadFile] = *std::move(digest);
 
-  const std::string text = FormatHllmFile(info, files);
-  if (auto status = storage::WriteFileAtomically(dir / kHllmFile, text); !status.ok()) return status;
+  if (auto status = WriteHllmFile(dir, info, files); !status.ok()) return status;
   if (auto status = storage::SyncPath(dir); !status.ok()) return status;
   auto info_digest = DigestFile(dir / kHllmFile);
   if (!info_digest.ok()) return info_digest.status();

@@ -48,6 +48,10 @@ struct HllmFile {
 };
 absl::StatusOr<HllmFile> ParseHllmFile(absl::string_view json, absl::string_view file_name);
 
+// <dir>/hllm.json over the files of the two models and the head, which lie there with these digests.
+absl::Status WriteHllmFile(const std::filesystem::path& dir, const HllmInfo& info,
+                           const std::map<std::string, FileDigest>& files);
+
 struct BestModelTensors {
   HfExport item;
   HfExport user;

@@ -116,6 +116,17 @@ absl::Status WriteSide(const std::filesystem::path& dir, const std::filesystem::
   return WriteHfModel(dir, model).status();
 }
 
+absl::StatusOr<std::map<std::string, FileDigest>> FilesOf(const std::filesystem::path& dir) {
+  std::map<std::string, FileDigest> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir)) {
+    if (!entry.is_regular_file()) continue;
+    auto digest = DigestFile(entry.path());
+    if (!digest.ok()) return digest.status();
+    files[entry.path().lexically_relative(dir).string()] = *std::move(digest);
+  }
+  return files;
+}
+
 absl::Status WriteHuggingFace(const std::filesystem::path& dir, const HllmWeights& weights, const ExportOptions& options) {
   if (options.item_model_dir.empty() || options.user_model_dir.empty()) {
     return absl::FailedPreconditionError(
@@ -130,7 +141,17 @@ absl::Status WriteHuggingFace(const std::filesystem::path& dir, const HllmWeight
     const auto found = weights.tensors.find(name);
     if (found != weights.tensors.end()) head.push_back(found->second);
   }
-  return WriteTensors(dir / kHeadFile, head, {{"format", "pt"}}).status();
+  if (auto status = WriteTensors(dir / kHeadFile, head, {{"format", "pt"}}).status(); !status.ok() || !options.info)
+    return status;
+  HllmInfo info = *options.info;
+  if (weights.source == HllmSource::kCheckpoint) {  // `info` is of the best_model/ beside it
+    if (info.step != weights.step) info.validation_loss.reset();
+    info.epoch = weights.epoch;
+    info.step = weights.step;
+    info.unread_decay = weights.unread_decay;
+  }
+  auto files = FilesOf(dir);
+  return files.ok() ? WriteHllmFile(dir, info, *files) : files.status();
 }
 
 // Every tensor under the reference's name, in the order of the names.
@@ -184,7 +205,10 @@ ExportOptions WithKnownModels(ExportOptions options, const std::filesystem::path
     candidates.push_back(folder.parent_path().parent_path() / kBestModelFolder);
   }
   for (const std::filesystem::path& best : candidates) {
-    if (!std::filesystem::exists(best / kHllmFile, ignored)) continue;
+    if (!std::filesystem::exists(best / kHllmFile, ignored) && !IsModelExport(best)) continue;
+    if (auto text = storage::ReadFile(best / kHllmFile); text.ok()) {
+      if (auto file = ParseHllmFile(*text, (best / kHllmFile).string()); file.ok()) options.info = std::move(file->info);
+    }
     if (options.item_model_dir.empty()) options.item_model_dir = best / kItemModelFolder;
     if (options.user_model_dir.empty()) options.user_model_dir = best / kUserModelFolder;
     break;
@@ -218,13 +242,8 @@ absl::StatusOr<std::vector<std::string>> WriteExport(const std::filesystem::path
 }
 
 absl::Status WriteExportFile(const std::filesystem::path& dir, const std::string& format, const HllmWeights& weights) {
-  std::map<std::string, FileDigest> files;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir)) {
-    if (!entry.is_regular_file()) continue;
-    auto digest = DigestFile(entry.path());
-    if (!digest.ok()) return digest.status();
-    files[entry.path().lexically_relative(dir).string()] = *std::move(digest);
-  }
+  auto files = FilesOf(dir);
+  if (!files.ok()) return files.status();
   const nlohmann::ordered_json document = {{"format_version", kExportVersion},
                                            {"format", format},
                                            {"program_version", PIXELREC_VERSION},
@@ -232,7 +251,7 @@ absl::Status WriteExportFile(const std::filesystem::path& dir, const std::string
                                            {"source_kind", weights.description},
                                            {"epoch", weights.epoch},
                                            {"step", weights.step},
-                                           {"files", FilesToJson(files)}};
+                                           {"files", FilesToJson(*files)}};
   return storage::WriteFileAtomically(dir / kExportFile,
                                       document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }

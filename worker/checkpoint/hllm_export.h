@@ -7,11 +7,13 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "worker/checkpoint/best_model.h"
 #include "worker/checkpoint/hllm_weights.h"
 
 namespace pixelrec::checkpoint {
@@ -24,9 +26,13 @@ struct ExportOptions {
   ExportFormat format = ExportFormat::kHuggingFace;
   // config.json, tokenizer and untrained tensors of each side; empty: unknown. Hugging Face directories can't be made without.
   std::filesystem::path item_model_dir, user_model_dir;
+  // How texts were made and what was trained on, where the source says: a Hugging Face export then holds hllm.json, too, and is
+  // read wherever a best_model/ is.
+  std::optional<HllmInfo> info;
 };
 
-// Fills what isn't given: from a best_model/ its own two models, from a checkpoint those of its job's best_model/.
+// Fills what isn't given: from a best_model/ or an export its own two models, from a checkpoint those of its job's best_model/. A
+// damaged hllm.json gives no info; whoever reads the source says so.
 ExportOptions WithKnownModels(ExportOptions options, const std::filesystem::path& source);
 
 // Fills `dir`, which must be empty. -> sentences for the user: what couldn't be filled. INVALID_ARGUMENT: tensors that the

@@ -11,6 +11,7 @@
 #include "worker/checkpoint/checkpoint_files.h"
 #include "worker/checkpoint/deepspeed_checkpoint.h"
 #include "worker/checkpoint/deepspeed_files.h"
+#include "worker/checkpoint/model_weights.h"
 #include "worker/checkpoint/weight_files.h"
 
 namespace pixelrec::checkpoint {
@@ -67,6 +68,35 @@ absl::StatusOr<HllmWeights> FromBestModel(HllmWeights weights) {
   return weights;
 }
 
+// One side of an export, and what its tensors lie in.
+absl::Status AddSide(const std::filesystem::path& dir, absl::string_view side, HllmWeights& weights) {
+  auto config = ReadDecoderConfig(dir);
+  if (!config.ok()) return config.status();
+  auto opened = OpenModelWeights(dir, *config);
+  if (!opened.ok()) return opened.status();
+  auto model = std::make_shared<ModelWeights>(*std::move(opened));
+  if (model->lm_head) model->tensors["lm_head.weight"] = *model->lm_head;
+  for (auto& [name, info] : model->tensors) {
+    info.name = absl::StrCat(side, name);
+    weights.tensors[info.name] = info;
+  }
+  weights.storage.push_back(std::move(model));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<HllmWeights> FromModelExport(HllmWeights weights) {
+  weights.source = HllmSource::kModelExport;
+  weights.description = "two Hugging Face model directories and a head";
+  for (const auto& [folder, side] : {std::pair(kItemModelFolder, kItemSide), std::pair(kUserModelFolder, kUserSide)}) {
+    if (auto status = AddSide(weights.path / folder, side, weights); !status.ok()) return status;
+  }
+  auto head = SafetensorsFile::Open(weights.path / kHeadFile);
+  if (!head.ok()) return head.status();
+  if (auto status = Add((*head)->tensors(), (*head)->path().string(), weights); !status.ok()) return status;
+  weights.storage.push_back(*std::move(head));
+  return weights;
+}
+
 absl::StatusOr<HllmWeights> FromCheckpoint(HllmWeights weights) {
   auto opened = OpenCheckpoint(weights.path);
   if (!opened.ok()) return opened.status();
@@ -112,15 +142,16 @@ absl::StatusOr<HllmWeights> FromFolder(HllmWeights weights) {
   const auto has = [&](const char* name) { return std::filesystem::exists(weights.path / name, ignored); };
   if (has(kHllmFile)) return FromBestModel(std::move(weights));
   if (has(kManifestFile)) return FromCheckpoint(std::move(weights));
+  if (IsModelExport(weights.path)) return FromModelExport(std::move(weights));
   if (IsDeepSpeedCheckpoint(weights.path)) return FromDeepSpeed(std::move(weights));
   auto files = OpenWeightFiles(weights.path);
   if (files.ok()) return FromFiles(std::move(weights), *std::move(files));
   if (!absl::IsNotFound(files.status())) return files.status();
-  return absl::NotFoundError(absl::StrCat(weights.path.string(), ": holds no trained HLLM",
-                                          has("best_model") ? "; give the folder best_model in it" : "",
-                                          "; read are best_model/, checkpoint-epoch-N/, a DeepSpeed checkpoint, and a folder "
-                                          "with the reference's pytorch_model.bin or "
-                                          "model.safetensors"));
+  return absl::NotFoundError(absl::StrCat(
+      weights.path.string(), ": holds no trained HLLM", has("best_model") ? "; give the folder best_model in it" : "",
+      "; read are best_model/, checkpoint-epoch-N/, an export, a DeepSpeed checkpoint, and a folder "
+      "with the reference's pytorch_model.bin or "
+      "model.safetensors"));
 }
 
 }  // namespace
@@ -146,6 +177,13 @@ absl::StatusOr<HllmWeights> OpenHllmWeights(const std::filesystem::path& path) {
                                                    "belongs in item_model_dir or user_model_dir"));
   }
   return opened;
+}
+
+bool IsModelExport(const std::filesystem::path& dir) {
+  std::error_code ignored;
+  const auto has = [&](const std::filesystem::path& file) { return std::filesystem::is_regular_file(dir / file, ignored); };
+  return !has(kHllmFile) && has(kHeadFile) && has(std::filesystem::path(kItemModelFolder) / "config.json") &&
+         has(std::filesystem::path(kUserModelFolder) / "config.json");
 }
 
 std::string CanonicalName(absl::string_view name) {

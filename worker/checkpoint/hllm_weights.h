@@ -1,5 +1,5 @@
-// One door to a whole HLLM's weights, whoever wrote them: this program's best_model/ and checkpoints, the reference's flat file
-// (rule F1; safetensors or torch, whole or in shards), DeepSpeed's ZeRO folders (rule F2).
+// One door to a whole HLLM's weights, whoever wrote them: this program's best_model/, exports and checkpoints, the reference's
+// flat file (rule F1; safetensors or torch, whole or in shards), DeepSpeed's ZeRO folders (rule F2).
 //
 // Canonical names, the trainer's own: item_llm.layers.0.self_attn.q_proj.weight, user_llm.norm.weight, item_llm.lm_head.weight,
 // item_emb_tokens, logit_scale. The reference's have "model." behind the side: item_llm.model.layers.0....
@@ -20,7 +20,7 @@
 
 namespace pixelrec::checkpoint {
 
-enum class HllmSource { kBestModel, kCheckpoint, kReference, kDeepSpeed };
+enum class HllmSource { kBestModel, kModelExport, kCheckpoint, kReference, kDeepSpeed };
 
 struct HllmWeights {
   HllmSource source = HllmSource::kReference;
@@ -42,6 +42,9 @@ struct HllmWeights {
 // This program's own folders are verified byte by byte. NOT_FOUND: nothing there; INVALID_ARGUMENT: something else, and what;
 // otherwise errors of the reader that the content calls for.
 absl::StatusOr<HllmWeights> OpenHllmWeights(const std::filesystem::path& path);
+
+// Two Hugging Face directories and the head's tensors without hllm.json: an export of weights whose texts nobody described.
+bool IsModelExport(const std::filesystem::path& dir);
 
 // Between the reference's names (also behind DDP's and Lightning's prefixes) and canonical ones. Canonical names stay what they
 // are.

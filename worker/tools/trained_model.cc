@@ -51,6 +51,12 @@ absl::StatusOr<fs::path> RecordOf(const fs::path& path) {
   const auto is_record = [](const fs::path& dir) { return fs::exists(dir / checkpoint::kHllmFile); };
   if (is_record(folder)) return folder;
   if (is_record(folder / "best_model")) return folder / "best_model";
+  if (checkpoint::IsModelExport(folder)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        path.string(), ": an export of weights that came without ", checkpoint::kHllmFile,
+        ", so how item texts were made (prompt, text keys, lengths) is unknown; `export --format embeddings --dataset DIR` and "
+        "init_from take it"));
+  }
   if (!IsCheckpoint(folder)) {
     return absl::NotFoundError(absl::StrCat(path.string(),
                                             ": no trained model: give a job's best_model/, checkpoint-epoch-N/, "

@@ -144,6 +144,57 @@ TEST_F(HllmExportTest, KnowsTheModelsOfItsOwnFoldersOnly) {
     EXPECT_EQ(WithKnownModels({}, path(other)).item_model_dir, "") << other;
 }
 
+// What comes out goes in again: as a source of weights, with its own model directories.
+TEST_F(HllmExportTest, AnExportInHuggingFaceFormatIsASource) {
+  const ExportOptions options{.item_model_dir = kFixtures / "single_bin", .user_model_dir = kFixtures / "sharded_bin"};
+  ASSERT_TRUE(Export(kFixtures / "zero2", options, "first").ok());
+  const auto inspected = Inspect(path("first"));
+  ASSERT_TRUE(inspected.ok()) << inspected.status();
+  EXPECT_EQ(inspected->kind, "two Hugging Face model directories and a head");
+  ASSERT_TRUE(Export(path("first"), {}, "second").ok());
+  ExpectSameTensors(path("second"), path("first"));
+  ASSERT_TRUE(Export(path("first"), {.format = ExportFormat::kReferenceBin}, "flat").ok());
+  ExpectSameTensors(path("flat"), kFixtures / "zero2");
+}
+
+// Other families than Llama: one fused projection, an encoder as item LLM, untied heads.
+TEST_F(HllmExportTest, BaichuanAndBertUnderTheReferencesNamesRuleF1) {
+  const std::filesystem::path models = PIXELREC_SOURCE_DIR "/tests/golden/architectures";
+  std::vector<TensorSpec> trained;
+  for (const auto& [side, family] : {std::pair("item_llm.", "bert"), std::pair("user_llm.", "baichuan")}) {
+    const auto config = ReadDecoderConfig(models / family);
+    ASSERT_TRUE(config.ok()) << config.status();
+    for (TensorSpec spec : DecoderTensors(*config)) {
+      if (std::string(side) == "user_llm." && spec.name == "embed_tokens.weight") continue;
+      spec.name = side + spec.name;
+      spec.dtype = "F32";
+      trained.push_back(spec);
+    }
+  }
+  const int64_t hidden = ReadDecoderConfig(models / "baichuan")->hidden_size;
+  trained.push_back({"item_emb_tokens", "F32", {1, 0, hidden}});
+  trained.push_back({"logit_scale", "F32", {}});
+  WriteTensors(path("trained.safetensors"), trained);
+  const ExportOptions options{.item_model_dir = models / "bert", .user_model_dir = models / "baichuan"};
+  for (const auto format : {ExportFormat::kReferenceBin, ExportFormat::kReferenceSafetensors, ExportFormat::kHuggingFace}) {
+    ExportOptions with_format = options;
+    with_format.format = format;
+    const std::string out = "out" + std::to_string(static_cast<int>(format));
+    const auto notices = Export(path("trained.safetensors"), with_format, out);
+    ASSERT_TRUE(notices.ok()) << notices.status();
+    const auto again = OpenHllmWeights(path(out));
+    ASSERT_TRUE(again.ok()) << again.status();
+    for (const TensorSpec& spec : trained) {
+      ASSERT_THAT(again->tensors, Contains(Key(spec.name))) << out;
+      EXPECT_EQ(Bytes(again->tensors.at(spec.name)), TensorContent(spec)) << spec.name;
+    }
+    EXPECT_THAT(again->tensors, Contains(Key("user_llm.embed_tokens.weight")));
+  }
+  const auto file = *TensorFile::Open(path("out2/pytorch_model.bin"));
+  EXPECT_THAT(file->tensors(), Contains(Key("user_llm.model.layers.0.self_attn.W_pack.weight")));
+  EXPECT_THAT(file->tensors(), Contains(Key("item_llm.encoder.layer.0.attention.self.query.weight")));
+}
+
 TEST_F(HllmExportTest, ReplacesNothingButAnEarlierExport) {
   const ExportOptions options{.format = ExportFormat::kReferenceBin};
   std::filesystem::create_directories(path("empty"));
