@@ -255,6 +255,10 @@ TEST_F(Commands, ExportAndInspectBecomeTheTrainer) {
             "export /out/best_model --format embeddings --out x --dataset /cache/datasets/abc --force\n");
   EXPECT_EQ(Run({"export", "/", "--out", "x", "--format", "reference-bin", "--item-model-dir", "m"}).output,
             "export / --format reference-bin --out x --item-model-dir m\n");
+  // A name without a slash that is a folder here: said, since a job could have the same name.
+  const auto here = Run({"export", ".", "--out", "x"});
+  EXPECT_TRUE(absl::StrContains(here.output, "note: . is taken as what lies in this folder, not as a job")) << here.output;
+  EXPECT_TRUE(absl::StrContains(here.output, "export . --format hf --out x\n")) << here.output;
   EXPECT_EQ(Run({"export", "/", "--out", "x", "--format", "embeddings"}).exit_code, 2);
   EXPECT_EQ(Run({"export", "/nonexistent/model", "--out", "x"}).exit_code, 3);
   EXPECT_EQ(Run({"export", "/", "--out", "x", "--format", "onnx"}).exit_code, 2);
