@@ -16,6 +16,8 @@ trap '"$bin/pixelrecctl" local down --dir "$work/cluster" > /dev/null 2>&1 || tr
 
 "$root/tests/fidelity/architectures.sh" "$python" "${PIXELREC_TEST_DIR:-$root/build/tests}/architecture_test"
 
+"$python" "$root/tests/fidelity/live_hllm.py" "$bin/pixelrec-golden" --numerics exact
+
 "$python" "$root/tests/worker/tokenizer/cases/make_cases.py" --check "$root/tests/worker/tokenizer/cases"
 
 train_small_model() {

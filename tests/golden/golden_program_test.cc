@@ -112,8 +112,11 @@ TEST_F(ChangedCase, MalformedFoldersAreNamed) {
   case_["batch"][1]["negatives"][0] = "nobody";
   ExpectMalformed("case.json names the item \"nobody\", which the data doesn't have");
   case_ = sound;
-  case_["config"]["numerics"] = "compat";
-  ExpectMalformed("config.numerics: \"compat\" is not checked");
+  case_["config"]["numerics"] = "roughly";
+  ExpectMalformed("config.numerics: must be \"exact\" or \"compat\"");
+  case_ = sound;
+  case_["config"]["item_emb_token_n"] = 2;
+  ExpectMalformed("config.item_emb_token_n: must lie between 0 and 1");
   case_ = sound;
   case_["config"]["item_model_dir"] = "/nowhere";
   ExpectMalformed("/nowhere");

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 ROWS, NEGATIVES, HIDDEN = 6, 11, 16
 
 
-def nce_loss(user, target, negatives, logit_scale, threshold=0.99):
+def nce_logits(user, target, negatives, logit_scale, threshold=0.99):
     with torch.no_grad():
         logit_scale.clamp_(0, math.log(100))
     user = user / user.norm(dim=-1, keepdim=True)
@@ -23,7 +23,11 @@ def nce_loss(user, target, negatives, logit_scale, threshold=0.99):
     positive = F.cosine_similarity(user, target, dim=-1).unsqueeze(-1)
     logits = user @ negatives.T
     logits = logits.masked_fill((target @ negatives.T).detach() > threshold, torch.finfo(logits.dtype).min)
-    logits = torch.cat([positive, logits], dim=-1) * logit_scale.exp()
+    return torch.cat([positive, logits], dim=-1) * logit_scale.exp()
+
+
+def nce_loss(user, target, negatives, logit_scale):
+    logits = nce_logits(user, target, negatives, logit_scale)
     return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long)), logits
 
 

@@ -3,9 +3,11 @@
 
 It is written to be obviously right, not fast: every item occurrence is encoded, items are right-padded to one rectangle, users are
 left-padded, nothing is shared or fused. Rule names (D7, N4, W3, ...) are those of the HLLM rules that the C++ code cites too; the numbers
-follow `numerics: exact`. Runs in the environment that scripts/fidelity.sh makes (torch, transformers, safetensors, sentencepiece, numpy).
+follow `numerics: exact`; compat_reference.py derives `numerics: compat` from it. Takes any decoder that AutoModel loads, and with
+item_emb_token_n 0 an encoder as item model. Runs in the environment that scripts/fidelity.sh makes (torch, transformers, safetensors,
+sentencepiece, numpy).
 
-As a library: Corpus, HLLM, Batch, nce_loss, learning_rate_factor, rank_targets.
+As a library: Corpus, HLLM, Batch, nce_logits, learning_rate_factor, rank_targets.
 As a program: trains, and prints one JSON line with throughput and losses; --evaluate adds Recall and NDCG on the test targets.
 
     hllm_reference.py --batch 32 --steps 50 --lr 2e-3 --text-keys title,tag --prompt "" --max-text-length 48
@@ -38,11 +40,16 @@ FALSE_NEGATIVE_COSINE = 0.99
 
 def tokenizer_of(model_dir):
     """str -> list of token ids with the special tokens of the model (a Llama: BOS in front, no EOS)."""
-    fast = Path(model_dir, "tokenizer.json")
+    fast, word_pieces = Path(model_dir, "tokenizer.json"), Path(model_dir, "vocab.txt")
     if fast.exists():
         from tokenizers import Tokenizer
         tokenizer = Tokenizer.from_file(str(fast))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
         return lambda text: tokenizer.encode(text, add_special_tokens=True).ids
+    if word_pieces.exists():
+        from transformers import BertTokenizer
+        return BertTokenizer.from_pretrained(model_dir).encode
     import sentencepiece
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(Path(model_dir, "tokenizer.model")))
     return lambda text: [pieces.bos_id(), *pieces.encode(text)]
@@ -79,7 +86,7 @@ class Corpus:
         for name in numbers:
             text = text_of_item(rows.get(name), text_keys, prompt)
             names.append(name)
-            tokens.append([] if text is None else tokenizer(text)[:max_text_length])
+            tokens.append(tokenizer(text)[:max_text_length] if text else [])  # W13: an empty text is none
         return cls(names, tokens, histories)
 
     @property
@@ -128,41 +135,49 @@ class Batch:
 
 # --------------------------------------------------------------------------------------------------------------- model
 
-def load_decoder(model_dir):
+def load_model(model_dir, dtype=torch.float32, attention="sdpa"):
     from transformers import AutoModel
-    return AutoModel.from_pretrained(model_dir, dtype=torch.float32, attn_implementation="sdpa")
+    return AutoModel.from_pretrained(model_dir, dtype=dtype, attn_implementation=attention)
 
 
 class HLLM(nn.Module):
-    """Item LLM, user LLM, one learned embedding token, one logit scale (M1)."""
+    """Item LLM, user LLM, one learned embedding token or none (mean pooling, X5), one logit scale (M1)."""
 
-    def __init__(self, item_model, user_model, gradient_checkpointing=False):
+    def __init__(self, item_model, user_model, gradient_checkpointing=False, item_emb_token_n=1, **loading):
         super().__init__()
-        self.item_llm, self.user_llm = load_decoder(item_model), load_decoder(user_model)
+        self.item_llm, self.user_llm = load_model(item_model, **loading), load_model(user_model, **loading)
         hidden = self.item_llm.config.hidden_size
-        self.item_emb_tokens = nn.Parameter(0.02 * torch.randn(1, 1, hidden))
+        self.item_emb_tokens = nn.Parameter(0.02 * torch.randn(1, item_emb_token_n, hidden))
         self.logit_scale = nn.Parameter(torch.tensor(INITIAL_LOGIT_SCALE))
-        self.user_llm.embed_tokens.requires_grad_(False)  # it is fed with item embeddings (M6)
+        self.user_llm.get_input_embeddings().requires_grad_(False)  # it is fed with item embeddings (M6)
         if gradient_checkpointing:
             self.item_llm.gradient_checkpointing_enable({"use_reentrant": False})
             self.user_llm.gradient_checkpointing_enable({"use_reentrant": False})
 
     def encode_items(self, token_lists):
-        """n lists of token ids -> [n, H]: the last norm's output at the embedding token that follows the text (X5, M2, M3)."""
-        ends = torch.tensor([len(tokens) for tokens in token_lists])
+        """n lists of token ids -> [n, H]: the last norm's output at the embedding token that follows the text (M2, M3), or its mean
+        over the tokens (X5)."""
+        lengths = torch.tensor([len(tokens) for tokens in token_lists])
         ids = nn.utils.rnn.pad_sequence([torch.tensor([*tokens, 0]) for tokens in token_lists], batch_first=True)
-        rows = torch.arange(len(token_lists))
-        at_end = F.one_hot(ends, ids.shape[1]).bool().unsqueeze(-1)
+        if self.item_emb_tokens.shape[1] == 0:
+            return self.pool(ids, lengths)
+        at_end = F.one_hot(lengths, ids.shape[1]).bool().unsqueeze(-1)
         # Attention is causal, so the padding behind the embedding token reaches nothing that is read.
-        inputs = torch.where(at_end, self.item_emb_tokens, self.item_llm.embed_tokens(ids))
-        return self.item_llm(inputs_embeds=inputs, use_cache=False).last_hidden_state[rows, ends]
+        inputs = torch.where(at_end, self.item_emb_tokens, self.item_llm.get_input_embeddings()(ids))
+        return self.item_llm(inputs_embeds=inputs, use_cache=False).last_hidden_state[torch.arange(len(token_lists)), lengths]
+
+    def pool(self, ids, lengths):
+        lengths = lengths.clamp(min=1)  # padding among the positives must be finite; nothing reads it
+        there = torch.arange(ids.shape[1]) < lengths.unsqueeze(-1)
+        hidden = self.item_llm(input_ids=ids, attention_mask=there.long()).last_hidden_state
+        return (hidden * there.unsqueeze(-1)).sum(1) / lengths.unsqueeze(-1)
 
     def encode_users(self, items_BSH, mask_BS):
         """M4: [B, S, H] -> [B, S, H]; left padding takes no part."""
         return self.user_llm(inputs_embeds=items_BSH, attention_mask=mask_BS, use_cache=False).last_hidden_state
 
-    def loss(self, corpus, batch):
-        """Mean over the valid rows of the batch; every negative serves every row (W3)."""
+    def outputs(self, corpus, batch):
+        """-> what the loss is made of: user outputs and targets of the valid rows [R, H], negatives [K, H]; not normalised."""
         rows, length = batch.positives.shape
         occurrences = np.concatenate([batch.positives.ravel(), batch.negatives.ravel()])
         embeddings = self.encode_items([corpus.tokens[item] for item in occurrences])
@@ -170,18 +185,25 @@ class HLLM(nn.Module):
         mask = torch.from_numpy(batch.mask)
         users = self.encode_users(positives[:, :-1], mask)
         valid = mask.bool()
-        return nce_loss(users[valid], positives[:, 1:][valid], embeddings[rows * length:], self.logit_scale)
+        return users[valid], positives[:, 1:][valid], embeddings[rows * length:]
+
+    def logits(self, users_RH, targets_RH, negatives_KH):
+        return nce_logits(users_RH, targets_RH, negatives_KH, self.logit_scale)
+
+    def loss(self, corpus, batch):
+        """N5: cross entropy with label 0; mean over the valid rows of the batch; every negative serves every row (W3)."""
+        logits = self.logits(*self.outputs(corpus, batch))
+        return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long))
 
 
-def nce_loss(users_RH, targets_RH, negatives_KH, logit_scale):
-    """N1-N5: cross entropy of the target among itself and all negatives, by cosine; a negative that equals the target is left out."""
+def nce_logits(users_RH, targets_RH, negatives_KH, logit_scale):
+    """N1-N4: cosines with the target and all negatives, scaled; a negative that equals the target is left out."""
     users, targets, negatives = (F.normalize(x.float(), dim=-1, eps=0) for x in (users_RH, targets_RH, negatives_KH))
     right = (users * targets).sum(-1, keepdim=True)
     wrong = users @ negatives.T
     same = (targets @ negatives.T).detach() > FALSE_NEGATIVE_COSINE
     wrong = wrong.masked_fill(same, torch.finfo(wrong.dtype).min)
-    logits = torch.cat([right, wrong], dim=-1) * logit_scale.exp()
-    return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long))
+    return torch.cat([right, wrong], dim=-1) * logit_scale.exp()
 
 
 def learning_rate_factor(step, total_steps, warmup_ratio):

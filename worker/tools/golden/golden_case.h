@@ -25,6 +25,10 @@ struct GoldenCase {
     std::vector<std::string> positives;  // without padding
     std::vector<std::string> negatives;
   };
+  struct Chunk {
+    std::string user;
+    std::vector<std::string> items;
+  };
   struct Loss {
     double value = 0;
     int64_t rows = 0;
@@ -58,16 +62,18 @@ struct GoldenCase {
   std::string item_prompt;
   int max_text_length = 0;
   int max_seq_length = 0;
+  int64_t item_emb_token_n = 1;  // 0: the mean over an item's tokens (X5)
+  bool compat = false;           // numerics: every rule of the reference in force
   std::vector<Item> items;
   std::vector<Row> batch;
+  std::optional<std::vector<Chunk>> chunks;  // every training sample, in the dataset's order (D5-D7)
   Loss loss;
   std::optional<Training> training;
   std::optional<Evaluation> evaluation;
   std::unique_ptr<checkpoint::SafetensorsFile> tensors;
 };
 
-// NOT_FOUND: no case.json or tensors.safetensors. INVALID_ARGUMENT: "FILE: FIELD: what is wrong". UNIMPLEMENTED: of another
-// numeric mode.
+// NOT_FOUND: no case.json or tensors.safetensors. INVALID_ARGUMENT: "FILE: FIELD: what is wrong".
 absl::StatusOr<GoldenCase> OpenGoldenCase(const std::filesystem::path& dir);
 
 }  // namespace pixelrec::tools

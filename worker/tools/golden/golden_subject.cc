@@ -11,6 +11,7 @@
 #include "worker/checkpoint/decoder_config.h"
 #include "worker/data/prepare.h"
 #include "worker/train/hllm_parameters.h"
+#include "worker/train/optimizer.h"
 #include "worker/train/tensor_bytes.h"
 
 namespace pixelrec::tools {
@@ -44,6 +45,7 @@ absl::StatusOr<std::unique_ptr<data::Dataset>> PrepareData(const GoldenCase& gol
   options.item_prompt = golden.item_prompt;
   options.max_text_length = golden.max_text_length;
   options.max_seq_length = golden.max_seq_length;
+  if (golden.compat) options.compat = data::CompatRules::All();
   options.tokenizer_dir = golden.item_model_dir;
   options.cache_dir = cache;
   options.threads = threads;
@@ -52,37 +54,53 @@ absl::StatusOr<std::unique_ptr<data::Dataset>> PrepareData(const GoldenCase& gol
   return data::Dataset::Open(report->path);
 }
 
+absl::Status LoadToken(const GoldenCase& golden, dist::FlatParameters& parameters) {
+  const auto token = Expected(golden, "item_emb_tokens");
+  if (!token.ok()) return token.status();
+  at::Tensor own = parameters.weight("item_emb_tokens");
+  if (token->numel() != own.numel()) {
+    return absl::InvalidArgumentError(absl::StrCat(golden.tensors->path().string(), ": item_emb_tokens has ", token->numel(),
+                                                   " entries, the model's hidden_size is ", own.numel()));
+  }
+  own.copy_(token->view_as(own));
+  return absl::OkStatus();
+}
+
 absl::Status LoadModel(const GoldenCase& golden, GoldenSubject& subject) {
   const auto item = checkpoint::ReadDecoderConfig(golden.item_model_dir);
   if (!item.ok()) return item.status();
   const auto user = checkpoint::ReadDecoderConfig(golden.user_model_dir);
   if (!user.ok()) return user.status();
-  subject.parameters = std::make_unique<dist::FlatParameters>(train::HllmUnits(*item, *user), at::TensorOptions(at::kFloat));
+  subject.parameters =
+      std::make_unique<dist::FlatParameters>(train::HllmUnits(*item, *user, golden.item_emb_token_n),
+                                             at::TensorOptions(at::kFloat), golden.compat ? at::kBFloat16 : at::kFloat);
   for (const auto& [dir, config, side] :
        {std::tuple(&golden.item_model_dir, &*item, "item_llm"), std::tuple(&golden.user_model_dir, &*user, "user_llm")}) {
     const auto unused = train::LoadSide(*dir, *config, side, *subject.parameters);
     if (!unused.ok()) return unused.status();
   }
   train::InitializeHead(0, *subject.parameters);
-  const auto token = Expected(golden, "item_emb_tokens");
-  if (!token.ok()) return token.status();
-  at::Tensor own = subject.parameters->weight("item_emb_tokens");
-  if (token->numel() != own.numel()) {
-    return absl::InvalidArgumentError(absl::StrCat(golden.tensors->path().string(), ": item_emb_tokens has ", token->numel(),
-                                                   " entries, the model's hidden_size is ", own.numel()));
+  if (golden.item_emb_token_n > 0) {
+    if (absl::Status status = LoadToken(golden, *subject.parameters); !status.ok()) return status;
   }
-  own.copy_(token->view_as(own));
+  if (golden.compat) subject.parameters->RoundMasters();
+  train::FollowMasters(*subject.parameters, CompatOf(golden));
   subject.hllm =
       std::make_unique<model::Hllm>(model::Hllm::Options{.item_llm = train::Describe(*item),
                                                          .user_llm = train::Describe(*user),
                                                          .max_text_length = golden.max_text_length,
                                                          .max_seq_length = golden.max_seq_length,
+                                                         .item_emb_token_n = golden.item_emb_token_n,
                                                          .gradient_checkpointing = false},
                                     train::LeafWeights(*subject.parameters, item->num_hidden_layers, user->num_hidden_layers));
   return absl::OkStatus();
 }
 
 }  // namespace
+
+train::CompatTraining CompatOf(const GoldenCase& golden) {
+  return golden.compat ? train::CompatTraining::All() : train::CompatTraining{};
+}
 
 absl::StatusOr<at::Tensor> Expected(const GoldenCase& golden, const std::string& name) {
   const auto tensor = golden.tensors->Find(name);

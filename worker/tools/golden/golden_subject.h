@@ -17,6 +17,7 @@
 #include "worker/dist/flat_parameters.h"
 #include "worker/model/hllm.h"
 #include "worker/tools/golden/golden_case.h"
+#include "worker/train/train_job.h"
 
 namespace pixelrec::tools {
 
@@ -32,6 +33,9 @@ struct GoldenSubject {
 // Prepares the data in a temporary folder, which is removed again, and loads the weights. Errors of Prepare, ReadDecoderConfig,
 // OpenModelWeights; INVALID_ARGUMENT: item_emb_tokens doesn't fit the model.
 absl::StatusOr<GoldenSubject> OpenGoldenSubject(const GoldenCase& golden, int threads);
+
+// The rules of training that the case's numerics stand for.
+train::CompatTraining CompatOf(const GoldenCase& golden);
 
 // The case's batch as one rank's packed share. INVALID_ARGUMENT: an item that the data doesn't have.
 absl::StatusOr<data::RankBatch> BatchOf(const GoldenCase& golden, const GoldenSubject& subject);
