@@ -113,6 +113,7 @@ def write(folder, config, model, corpus, batch, items, optimizer_of=ExactOptimiz
         "items": [{"item_id": corpus.names[item], "token_ids": corpus.tokens[item]} for item in items],
         "batch": describe_batch(corpus, batch),
         "loss": loss,
+        **({"chunks": corpus.named_chunks} if hasattr(corpus, "named_chunks") else {}),
         "training": curve(model, corpus, batch, optimizer_of(model), steps),
     }
     case["training"]["logit_scale_after"] = model.logit_scale.item()

@@ -74,7 +74,7 @@ FIGURES = {  # what a case must have at least, by the beginning of the figure's 
 FIGURE = re.compile(r"^(.*?)  +expected (\S+) +got (\S+) +difference (\S+) +tolerance (\S+) +(ok|MISS)$")
 
 
-def write_data(folder, seed, every_item_has_text):
+def write_data(folder, seed, numerics, every_item_has_text):
     """Users of the quickstart data, long histories among them; -> items that the batch and the comparison should include, by kind."""
     rng = np.random.default_rng(seed)
     with open(QUICKSTART / "movietweetings-100k/interactions.csv", encoding="utf-8", newline="") as file:
@@ -86,7 +86,11 @@ def write_data(folder, seed, every_item_has_text):
     users = [user for group, share in zip(by_length, (5, 8, 6, 3)) for user in rng.choice(group, share, replace=False)]
     left = dict(zip(users, (1, 2, 3))) | {user: counts[user] for user in users[3:]}  # three are too short to train on (W7)
     events = [event for event in events if event["user_id"] in left and (left := left | {event["user_id"]: left[event["user_id"]] - 1})[event["user_id"]] >= 0]
-    write_csv(folder / "interactions.csv", events)
+    if numerics == "compat":  # D1: one column too many, and a header that says something else
+        write_csv(folder / "interactions.csv", [{"row": row, "user_id": event["item_id"], "item_id": event["user_id"], "timestamp": event["timestamp"]}
+                                                for row, event in enumerate(events)])
+    else:
+        write_csv(folder / "interactions.csv", events)
     items = list(dict.fromkeys(event["item_id"] for event in events))
     with open(QUICKSTART / "movietweetings-100k/items.csv", encoding="utf-8", newline="") as file:
         texts = {row["item_id"]: row for row in csv.DictReader(file)}
@@ -94,7 +98,12 @@ def write_data(folder, seed, every_item_has_text):
     rows = [texts[item] for item in items if every_item_has_text or item != absent]
     rows = [dict(row, title="", tag="", description="") if row["item_id"] == empty and not every_item_has_text else row for row in rows]
     rows = [dict(row, title="過ぎし日の Ещё naïve 👩‍👩‍👧‍👦 \"quoted\",\nnew line") if row["item_id"] == foreign else row for row in rows]
-    rows.append(dict(texts[twice], description="The last row of an item wins."))
+    rows.append(dict(next(row for row in rows if row["item_id"] == twice), description="The last row of an item wins."))
+    if numerics == "compat":  # X2: what pandas takes for missing, for numbers, for truth values
+        odd_values = {"title": ["NA", "null", "None", "n/a", "1999", "none"], "description": ["", "NaN", "0", "5", "<NA>"],
+                      "year": ["1999", "", "2004", "0"], "score": ["5", "4.5", "1e3", "0.0"], "adult": ["True", "False"]}
+        for at, row in enumerate(rows):
+            row.update({key: values[at % len(values)] for key, values in odd_values.items() if key not in ("title", "description") or at % 3 == 0})
     write_csv(folder / "items.csv", rows)
     return [absent, empty, twice, foreign]
 
@@ -129,20 +138,30 @@ def write_model(folder, description, tokenizer, seed):
     return folder
 
 
+def read_corpus(folder, keys, tokenizer, numerics):
+    files = folder / "interactions.csv", folder / "items.csv"
+    if numerics == "exact":
+        return reference.Corpus.read(*files, keys, tokenizer, TEXT_LENGTH, "")
+    pandas = subprocess.run([ROOT / "scripts/python_env.sh", "pandas", "1", "pandas==2.2.3", "numpy==2.2.6"], check=True, capture_output=True, text=True)
+    command = [pandas.stdout.strip(), ROOT / "tests/reference/compat_data.py", *files, ",".join(keys), "", str(HISTORY)]
+    data = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return compat.CompatCorpus.of(data, tokenizer, TEXT_LENGTH)
+
+
 def write_case(folder, name, seed, numerics):
     case = CASES[name]
     item_model = write_model(folder / "item_model", case.item, case.tokenizer, 100 * seed + 1)
     user_model = write_model(folder / "user_model", case.user or case.item, case.tokenizer, 100 * seed + 2)
-    odd = write_data(folder, seed, every_item_has_text=case.item_emb_token_n == 0)
-    corpus_type = compat.CompatCorpus if numerics == "compat" else reference.Corpus
-    corpus = corpus_type.read(folder / "interactions.csv", folder / "items.csv", TEXT_KEYS, reference.tokenizer_of(item_model), TEXT_LENGTH, "")
+    odd = write_data(folder, seed, numerics, every_item_has_text=case.item_emb_token_n == 0)
+    keys = TEXT_KEYS if numerics == "exact" else ["year", "title", "score", "adult", "tag", "description"]
+    corpus = read_corpus(folder, keys, reference.tokenizer_of(item_model), numerics)
     numbers = {item: number for number, item in enumerate(corpus.names)}
     rng = np.random.default_rng([seed, 1])
     batch = golden_case.draw_batch(corpus, HISTORY, USERS, rng)
     batch.negatives[2, :4] = [numbers[item] for item in odd]
-    items = golden_case.choose_items(corpus, 48, [numbers[item] for item in odd], rng)
+    items = golden_case.choose_items(corpus, 48 if numerics == "exact" else corpus.item_count, [numbers[item] for item in odd], rng)
     config = {"item_model_dir": str(item_model), "user_model_dir": str(user_model), "interaction_data": "interactions.csv", "text_data": "items.csv",
-              "text_keys": TEXT_KEYS, "item_prompt": "", "max_text_length": TEXT_LENGTH, "max_seq_length": HISTORY, "numerics": numerics}
+              "text_keys": keys, "item_prompt": "", "max_text_length": TEXT_LENGTH, "max_seq_length": HISTORY, "numerics": numerics}
     torch.manual_seed(seed)
     if numerics == "exact":
         model = reference.HLLM(str(item_model), str(user_model), item_emb_token_n=case.item_emb_token_n)
@@ -187,6 +206,8 @@ def check(golden, folder, steps):
         if column == "loss":
             of_column = [(float(figure[3]), float(figure[4])) for figure in figures if figure[0] == "loss"]
         at_least = steps + 1 if column == "steps" else at_least
+        if column == "token ids":
+            of_column += [(float(figure[3]), float(figure[4])) for figure in figures if figure[0].startswith("training chunks")]
         if len(of_column) < at_least:
             misses.append(f"{len(of_column)} figures \"{beginning}...\", {at_least} are needed")
         cells[column] = max(of_column, default=(float("nan"), 0.0))

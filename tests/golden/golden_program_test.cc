@@ -96,9 +96,11 @@ TEST_F(ChangedCase, AWrongNumberIsAMiss) {
   case_["loss"]["value"] = case_["loss"]["value"].get<double>() * 1.0001;
   case_["items"][0]["token_ids"][5] = 7;
   case_["loss"]["filtered_logits"] = 3;
+  case_["chunks"] = {{{"user_id", "u8"}, {"items", {"tt0385002"}}}};
   const Outcome outcome = Run();
   EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
-  EXPECT_THAT(outcome.missed, testing::ElementsAre("token ids of tt0385002", "filtered logits (N4)", "loss"));
+  EXPECT_THAT(outcome.missed,
+              testing::ElementsAre("token ids of tt0385002", "training chunks (D5-D7)", "filtered logits (N4)", "loss"));
 }
 
 TEST_F(ChangedCase, MalformedFoldersAreNamed) {

@@ -11,10 +11,16 @@ import hllm_reference as reference
 
 
 class CompatCorpus(reference.Corpus):
+    """What compat_data.py read. named_chunks: the training samples as it cut them."""
+
     @classmethod
-    def read(cls, interactions, items, text_keys, tokenizer, max_text_length, prompt=reference.DEFAULT_PROMPT):
-        corpus = super().read(interactions, items, text_keys, tokenizer, max_text_length, prompt)
-        corpus.tokens = [tokens or tokenizer("")[:max_text_length] for tokens in corpus.tokens]  # X3; a text is never encoded as nothing
+    def of(cls, data, tokenizer, max_text_length):
+        """data: the JSON of compat_data.py."""
+        numbers = {item["item_id"]: number for number, item in enumerate(data["items"], start=1)}
+        tokens = [tokenizer(text)[:max_text_length] for text in ["", *(item["text"] for item in data["items"])]]  # X3
+        histories = {user: [numbers[item] for item in items] for user, items in data["histories"].items()}
+        corpus = cls([None, *numbers], tokens, histories)
+        corpus.named_chunks = data["chunks"]
         return corpus
 
 
