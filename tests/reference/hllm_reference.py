@@ -153,6 +153,8 @@ class HLLM(nn.Module):
         if gradient_checkpointing:
             self.item_llm.gradient_checkpointing_enable({"use_reentrant": False})
             self.user_llm.gradient_checkpointing_enable({"use_reentrant": False})
+            self.item_llm.train()  # transformers recomputes in this mode alone; decoders have no dropout by default
+            self.user_llm.train()
 
     def encode_items(self, token_lists):
         """n lists of token ids -> [n, H]: the last norm's output at the embedding token that follows the text (M2, M3), or its mean
