@@ -146,6 +146,14 @@ v1::FailureCause CauseOf(train::FailureKind kind) {
   return v1::FAILURE_CAUSE_INTERNAL;
 }
 
+int ItemZeroStage(const v1::DistributedSpec& distributed) {
+  return distributed.has_item_zero_stage() ? distributed.item_zero_stage() : distributed.zero_stage();
+}
+
+int UserZeroStage(const v1::DistributedSpec& distributed) {
+  return distributed.has_user_zero_stage() ? distributed.user_zero_stage() : distributed.zero_stage();
+}
+
 }  // namespace
 
 train::TrainJob ToTrainJob(const v1::TrainerCommand& command) {
@@ -173,6 +181,8 @@ train::TrainJob ToTrainJob(const v1::TrainerCommand& command) {
       .item_llm_init = spec.model().item_llm_init(),
       .user_llm_init = spec.model().user_llm_init(),
       .gradient_checkpointing = spec.model().gradient_checkpointing(),
+      .item_zero_stage = ItemZeroStage(spec.distributed()),
+      .user_zero_stage = UserZeroStage(spec.distributed()),
       .global_batch_size = plan.global_batch_size(),
       .micro_batch_size =
           std::min<int64_t>(plan.global_batch_size(), int64_t{t.per_device_train_batch_size()} * spec.distributed().workers()),

@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/config/deepspeed_config.h"
 #include "common/config/job_fields.h"
 #include "common/config/job_spec.h"
 #include "common/config/job_validation.h"
@@ -18,6 +19,21 @@ using nlohmann::json;
 
 std::string Resolve(absl::string_view base_dir, const std::string& path) {
   return (std::filesystem::path(std::string(base_dir)) / path).lexically_normal().string();
+}
+
+constexpr char kDeepSpeedConfig[] = "spec.distributed.deepspeed_config";
+
+// What the DeepSpeed file that the job names says, as if it stood in the job.
+absl::Status AddDeepSpeedFile(JobDocument& document, absl::string_view base_dir, const FileReader& read_file) {
+  const auto named = document.fields.values.find(kDeepSpeedConfig);
+  if (named == document.fields.values.end()) return absl::OkStatus();
+  const std::string path = Resolve(base_dir, named->second.get<std::string>());
+  const absl::StatusOr<std::string> text = read_file(path);
+  if (!text.ok()) return absl::InvalidArgumentError(document.Refusal(kDeepSpeedConfig, text.status().message()));
+  absl::StatusOr<DeepSpeedConfig> config = ParseDeepSpeedConfig(*text, path);
+  if (!config.ok()) return config.status();
+  document.notices = std::move(config->notices);
+  return MergeDeepSpeedConfig(*config, document.fields);
 }
 
 absl::Status ApplyOverride(YamlTree& tree, const std::string& assignment) {
@@ -53,7 +69,7 @@ std::string JobDocument::Refusal(const std::string& path, absl::string_view mess
 }
 
 absl::StatusOr<JobDocument> ParseJobDocument(absl::string_view yaml, absl::string_view file, absl::string_view base_dir,
-                                             const std::vector<std::string>& overrides) {
+                                             const std::vector<std::string>& overrides, const FileReader& read_file) {
   absl::StatusOr<YamlTree> tree = YamlTree::Parse(yaml, file);
   if (!tree.ok()) return tree.status();
   if (tree->root().kind == YamlNode::Kind::kNull) {
@@ -67,7 +83,9 @@ absl::StatusOr<JobDocument> ParseJobDocument(absl::string_view yaml, absl::strin
   if (!fields.ok()) return fields.status();
   JobDocument document;
   document.fields = *std::move(fields);
+  if (absl::Status status = AddDeepSpeedFile(document, base_dir, read_file); !status.ok()) return status;
   for (const Field& field : JobFields()) {
+    if (field.path == kDeepSpeedConfig) continue;  // its values are in, and nobody needs the file any more
     const auto value = document.fields.values.find(field.path);
     if (value == document.fields.values.end()) continue;
     const bool is_path = field.type == FieldType::kPath;

@@ -168,13 +168,24 @@ void AddRest(std::vector<Field>& table) {
   table.push_back(Enum("spec.distributed.backend", "auto", {"auto", "gloo", "nccl"},
                        "Collectives: auto takes NCCL where the worker has a GPU, else Gloo.")
                       .OnlyNow({"auto", "gloo"}, "this build has no CUDA; use auto or gloo"));
-  table.push_back(Int("spec.distributed.zero_stage", 0, "ZeRO stage: what is sharded over the ranks.")
-                      .AtLeast(0)
-                      .AtMost(3)
-                      .OnlyNow({0}, "ZeRO is not built yet; use 0"));
-  table.push_back(Path("spec.distributed.deepspeed_config", "DeepSpeed JSON file.")
+  table.push_back(
+      Int("spec.distributed.zero_stage", 0,
+          "ZeRO stage: what is sharded over the ranks. 0: nothing, 1: optimiser state, 2: gradients too, 3: weights too.")
+          .AtLeast(0)
+          .AtMost(3));
+  table.push_back(Int("spec.distributed.item_zero_stage", nullptr, "The same for the item LLM alone; null: zero_stage.")
                       .Nullable()
-                      .OnlyNow({nullptr}, "DeepSpeed files are read together with ZeRO, which is not built yet; leave it out"));
+                      .AtLeast(0)
+                      .AtMost(3));
+  table.push_back(Int("spec.distributed.user_zero_stage", nullptr, "The same for the user LLM alone; null: zero_stage.")
+                      .Nullable()
+                      .AtLeast(0)
+                      .AtMost(3));
+  table.push_back(
+      Path("spec.distributed.deepspeed_config",
+           "DeepSpeed JSON file: its stage, batch sizes, precision, optimizer and scheduler, as if they stood here; \"auto\" "
+           "leaves what stands here (docs/deepspeed.md).")
+          .Nullable());
   table.push_back(Int("spec.evaluation.every_epochs", 1, "Epochs between two evaluations.").AtLeast(1));
   table.push_back(
       MakeField(kIntegerList, "spec.evaluation.k", json::array({5, 10, 50, 200}), "Cut-offs of Recall@k and NDCG@k, ascending.")

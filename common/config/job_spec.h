@@ -17,6 +17,7 @@ namespace pixelrec::config {
 // Parses one job.yaml. `file` names the source in errors; relative paths in it are resolved against `base_dir` (absolute).
 // `overrides` are "spec.train.learning_rate=1e-3" assignments (pixelrecctl submit --set), applied before validation.
 // The result has every default applied and has passed ValidateJobSpec.
+// A DeepSpeed file that the job names is read from disk and merged (see ParseJobDocument).
 // INVALID_ARGUMENT: "FILE:LINE:COLUMN: what is wrong; how to mend it" (duplicate or unknown key, cycle, depth, wrong type,
 // range).
 absl::StatusOr<v1::JobSpec> ParseJobYaml(absl::string_view yaml, absl::string_view file, absl::string_view base_dir,

@@ -54,6 +54,10 @@ std::optional<SpecProblem> FindDistributedProblem(const v1::DistributedSpec& dis
     return Problem("spec.distributed.workers",
                    absl::StrCat("must lie between min_workers ", low, " and max_workers ", high, " (got ", workers, ")"));
   }
+  if (distributed.has_deepspeed_config()) {
+    return Problem("spec.distributed.deepspeed_config",
+                   "is read where the job is written, by pixelrecctl; a JobSpec carries the values it stands for");
+  }
   return std::nullopt;
 }
 

@@ -31,7 +31,6 @@ absl::Status CheckSpecPaths(const v1::JobSpec& spec, const std::vector<std::file
       {"spec.model.item_model_dir", spec.model().item_model_dir()},
       {"spec.model.user_model_dir", spec.model().user_model_dir()},
       {"spec.model.init_from", spec.model().init_from()},
-      {"spec.distributed.deepspeed_config", spec.distributed().deepspeed_config()},
       {"spec.output_dir", spec.output_dir()},
   };
   for (const auto& [field, value] : paths) {

@@ -36,6 +36,7 @@ std::string RandomRequestId() {
 int Submit(const Session& session, const SubmitOptions& options) {
   const absl::StatusOr<config::JobDocument> document = ReadJobFile(options.file, options.overrides);
   if (!document.ok()) return session.Fail(document.status());
+  for (const std::string& notice : document->notices) session.err << "note: " << notice << "\n";
   // Before gRPC starts threads, which must leave Ctrl-C alone.
   std::unique_ptr<Interrupt> interrupt;
   if (options.follow || options.wait) {

@@ -23,6 +23,7 @@ struct ValidateOptions {
 int Validate(const Session& session, const ValidateOptions& options) {
   const absl::StatusOr<config::JobDocument> document = ReadJobFile(options.file, options.overrides);
   if (!document.ok()) return session.Fail(document.status());
+  for (const std::string& notice : document->notices) session.err << "note: " << notice << "\n";
   if (!options.skip_files) {
     if (absl::Status status = CheckJobPaths(*document); !status.ok()) return session.Fail(status);
   }

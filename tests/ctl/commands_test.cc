@@ -114,6 +114,32 @@ TEST_F(Commands, SubmitSendsTheSpecWithDefaultsAndARequestId) {
   EXPECT_TRUE(absl::StartsWith(received.request_id(), "ctl-"));
 }
 
+TEST_F(Commands, ADeepSpeedFileIsSentAsValuesAndItsIdleKeysAreSaid) {
+  v1::SubmitJobRequest received;
+  service_.submit = [&](const v1::SubmitJobRequest& request) -> absl::StatusOr<v1::SubmitJobResponse> {
+    received = request;
+    v1::SubmitJobResponse response;
+    *response.mutable_job() = SampleJob();
+    return response;
+  };
+  const std::string ds = (dir_ / "ds.json").string();
+  std::ofstream(ds) << "{\"zero_optimization\": {\"stage\": 2,\n \"overlap_comm\": true}}";
+  const std::string note =
+      "note: " + ds +
+      ":2:2: zero_optimization.overlap_comm: accepted, no effect because each stage has one schedule of collectives\n";
+  const std::string job = JobFile("  distributed: {deepspeed_config: ds.json}\n");
+  const CtlRun run = Run({"submit", job});
+  EXPECT_EQ(run.exit_code, 0) << run.output;
+  EXPECT_EQ(run.output, note + "job quickstart-1a2b submitted\n  follow: pixelrecctl watch quickstart-1a2b\n");
+  EXPECT_EQ(received.spec().distributed().zero_stage(), 2);
+  EXPECT_FALSE(received.spec().distributed().has_deepspeed_config());
+  EXPECT_TRUE(absl::StartsWith(Run({"validate", job}).output, note));
+  std::ofstream(ds) << "{\"fp16\": {\"enabled\": true}}";
+  const CtlRun refused = Run({"submit", job});
+  EXPECT_EQ(refused.exit_code, 4);
+  EXPECT_TRUE(absl::StartsWith(refused.output, "error: " + ds + ":1:11: fp16.enabled: true is refused")) << refused.output;
+}
+
 TEST_F(Commands, ABadJobExitsWith4AndSubmitsNothing) {
   const CtlRun typo = Run({"submit", JobFile("  trian: {}\n")});
   EXPECT_EQ(typo.exit_code, 4);

@@ -2,15 +2,30 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
+#include <vector>
 
+#include "common/config/job_document.h"
 #include "common/config/job_spec.h"
 
 namespace config = pixelrec::config;
 
+namespace {
+
+// Opens no file, whatever the job names.
+absl::StatusOr<pixelrec::v1::JobSpec> Parse(const std::string& yaml, const std::vector<std::string>& overrides = {}) {
+  auto document = config::ParseJobDocument(yaml, "job.yaml", "/base", overrides,
+                                           [](const std::filesystem::path&) { return std::string("{}"); });
+  if (!document.ok()) return document.status();
+  return document->spec;
+}
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);
-  const auto spec = config::ParseJobYaml(text, "job.yaml", "/base");
+  const auto spec = Parse(text);
   if (spec.ok()) {
     if (!config::ValidateJobSpec(*spec).ok()) std::abort();
     pixelrec::v1::JobSpec again = *spec;
@@ -22,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   constexpr char kJob[] =
       "metadata: {name: a}\nspec: {data: {interaction_data: i, text_data: t}, model: {item_model_dir: m, user_model_dir: m}, "
       "output_dir: o}\n";
-  (void)config::ParseJobYaml(kJob, "job.yaml", "/base", {"spec.data.text_keys=" + text});
-  (void)config::ParseJobYaml(kJob, "job.yaml", "/base", {text});
+  (void)Parse(kJob, {"spec.data.text_keys=" + text});
+  (void)Parse(kJob, {text});
   return 0;
 }

@@ -54,7 +54,6 @@ absl::Status AllowedPaths::CheckPlan(const v1::TrainerPlan& plan) const {
       {"spec.model.item_model_dir", spec.model().item_model_dir()},
       {"spec.model.user_model_dir", spec.model().user_model_dir()},
       {"spec.model.init_from", spec.model().init_from()},
-      {"spec.distributed.deepspeed_config", spec.distributed().deepspeed_config()},
       {"spec.output_dir", spec.output_dir()},
       {"resume_from.path", plan.resume_from().path()},
   };

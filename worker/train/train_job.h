@@ -95,6 +95,8 @@ struct TrainJob {
   bool item_llm_init = true;     // false: random weights (rule F3)
   bool user_llm_init = true;
   bool gradient_checkpointing = true;
+  int item_zero_stage = 0;  // 0-3, of the item LLM
+  int user_zero_stage = 0;
   int64_t global_batch_size = 4;  // rule W10
   int64_t micro_batch_size = 4;   // per_device_train_batch_size x workers as submitted (rule W10)
   int epochs = 5;

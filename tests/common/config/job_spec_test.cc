@@ -102,6 +102,8 @@ TEST(JobSpec, HasEveryDefault) {
   EXPECT_EQ(spec.distributed().max_workers(), 1);
   EXPECT_EQ(spec.distributed().backend(), v1::BACKEND_AUTO);
   EXPECT_EQ(spec.distributed().zero_stage(), 0);
+  EXPECT_FALSE(spec.distributed().has_item_zero_stage());
+  EXPECT_FALSE(spec.distributed().has_user_zero_stage());
   EXPECT_EQ(spec.evaluation().every_epochs(), 1);
   EXPECT_EQ(spec.evaluation().k_size(), 4);
   EXPECT_EQ(spec.evaluation().k(3), 200);
@@ -169,6 +171,13 @@ TEST(JobSpec, PartsOfTheModelAndOfTraining) {
   EXPECT_EQ(spec.train().early_stopping().metric(), "ndcg@10");
   EXPECT_EQ(spec.train().early_stopping().patience(), 3);
   EXPECT_EQ(spec.train().lr_mult_prefix().at("user_llm"), 0.5);
+}
+
+TEST(JobSpec, ZeroStagesOfTheJobAndOfOneModule) {
+  const v1::JobSpec spec = Parse(kMinimal, {"distributed.zero_stage=2", "distributed.item_zero_stage=3"});
+  EXPECT_EQ(spec.distributed().zero_stage(), 2);
+  EXPECT_EQ(spec.distributed().item_zero_stage(), 3);
+  EXPECT_FALSE(spec.distributed().has_user_zero_stage());
 }
 
 TEST(JobSpec, EvaluateNeedsWeights) {

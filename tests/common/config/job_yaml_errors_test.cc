@@ -143,14 +143,14 @@ const Case kValues[] = {
 INSTANTIATE_TEST_SUITE_P(Values, JobYamlErrors, testing::ValuesIn(kValues), [](const auto& p) { return p.param.name; });
 
 const Case kNotYet[] = {
-    {"ZeroStage", Job("", "  distributed: {zero_stage: 2}"),
-     "job.yaml:10:29: spec.distributed.zero_stage: 2 is not available: ZeRO is not built yet; use 0"},
+    {"ZeroStage", Job("", "  distributed: {zero_stage: 4}"),
+     "job.yaml:10:29: spec.distributed.zero_stage: must be between 0 and 3 (got 4)"},
+    {"ZeroStageOfOneModule", Job("", "  distributed: {user_zero_stage: -1}"),
+     "job.yaml:10:34: spec.distributed.user_zero_stage: must be between 0 and 3 (got -1)"},
     {"Nccl", Job("", "  distributed: {backend: nccl}"),
      "job.yaml:10:26: spec.distributed.backend: \"nccl\" is not available: this build has no CUDA; use auto or gloo"},
-    {"DeepSpeed", Job("", "  distributed: {deepspeed_config: ds.json}"),
-     "job.yaml:10:35: spec.distributed.deepspeed_config: \"ds.json\" is not available: DeepSpeed files are read together with "
-     "ZeRO, which is "
-     "not built yet; leave it out"},
+    {"DeepSpeed", Job("", "  distributed: {deepspeed_config: no-such.json}"),
+     "job.yaml:10:35: spec.distributed.deepspeed_config: /base/no-such.json: No such file or directory"},
     {"Numerics", Job("", "  numerics: fast"), "job.yaml:10:13: spec.numerics: must be one of exact, compat (got \"fast\")"},
     {"CompatRule", Job("", "  compat: {bf16_round: true}"),
      "job.yaml:10:12: unknown key \"bf16_round\" in spec.compat; did you mean \"bf16_rounding\"?"},
