@@ -65,10 +65,13 @@ void AddPrecision(Table& table) {
   Only(table, "fp16.enabled", kBoolean, {false},
        "there is no loss scaling, which fp16 needs; use \"bf16\": {\"enabled\": true} and take the fp16 section out");
   const std::string scaling = "nothing is computed in fp16, so that no loss is scaled";
+  for (const char* section : {"fp16", "bf16"}) {
+    IgnoreAll(table, section, {"loss_scale", "initial_scale_power", "loss_scale_window", "hysteresis", "min_loss_scale"}, kNumber,
+              scaling);
+  }
   IgnoreAll(table, "fp16", {"auto_cast", "consecutive_hysteresis", "fused_mode", "fp16_master_weights_and_grads"}, kBoolean,
             scaling);
-  IgnoreAll(table, "fp16", {"loss_scale", "initial_scale_power", "loss_scale_window", "hysteresis", "min_loss_scale"}, kNumber,
-            scaling);
+  Ignore(table, "fp16.opt_level", kText, scaling);
   Off(table, "amp", "Apex mixed precision isn't built; use bf16 and take the section out");
   Off(table, "torch_autocast", "there is no autocast; use bf16 and take the section out");
   Ignore(table, "data_types.grad_accum_dtype", kText, exchanged);
@@ -114,9 +117,16 @@ void AddZero(Table& table) {
              "stage3_param_persistence_threshold", "stage3_model_persistence_threshold", "stage3_module_granularity_threshold",
              "stage3_partition_stream_chunk_size"},
             kInteger, gather);
+  // DeepSpeed knows these without their prefix too.
+  IgnoreAll(table, zero,
+            {"max_live_parameters", "max_reuse_distance", "prefetch_bucket_size", "param_persistence_threshold",
+             "model_persistence_threshold", "module_granularity_threshold"},
+            kInteger, gather);
   Ignore(table, zero + ".leaf_module", kObject, gather);
-  IgnoreAll(table, zero, {"stage3_gather_16bit_weights_on_model_save", "stage3_gather_fp16_weights_on_model_save"}, kBoolean,
-            "best_model/ is a whole model at every stage");
+  IgnoreAll(table, zero,
+            {"stage3_gather_16bit_weights_on_model_save", "stage3_gather_fp16_weights_on_model_save",
+             "gather_16bit_weights_on_model_save"},
+            kBoolean, "best_model/ is a whole model at every stage");
   IgnoreAll(table, zero, {"load_from_fp32_weights", "elastic_checkpoint", "pipeline_loading_checkpoint"}, kBoolean,
             "checkpoints hold fp32 masters that any number of ranks and any stage can load");
   IgnoreAll(table, zero,
@@ -146,7 +156,9 @@ void AddOptimizer(Table& table) {
        "AdamW has betas [0.9, 0.999] here; use these or \"auto\"");
   Only(table, params + "eps", kNumber, {1e-8}, "AdamW has eps 1e-8 here; use that or \"auto\"");
   Only(table, params + "bias_correction", kBoolean, {true}, "AdamW corrects its bias here; take it out");
-  Only(table, params + "adam_w_mode", kBoolean, {true}, "weight decay is decoupled here (AdamW); take it out");
+  for (const char* key : {"optimizer.adam_w_mode", "optimizer.params.adam_w_mode"}) {
+    Only(table, key, kBoolean, {true}, "weight decay is decoupled here (AdamW); take it out");
+  }
   Only(table, params + "amsgrad", kBoolean, {false}, "AMSGrad isn't built; take it out");
   IgnoreAll(table, "optimizer.params", {"torch_adam", "fused"}, kBoolean, "AdamW runs fused");
 }
@@ -195,10 +207,10 @@ void AddReports(Table& table) {
   const std::string timings = "the seconds of every step's parts are measured always (pixelrec_step_duration_seconds)";
   Ignore(table, "wall_clock_breakdown", kBoolean, timings);
   Ignore(table, "memory_breakdown", kBoolean, "the trainer's memory is measured always (pixelrec_device_memory_bytes)");
-  for (const char* key : {"flops_profiler", "comms_logger", "timers"}) Ignore(table, key, kObject, timings);
+  for (const char* key : {"flops_profiler", "comms_logger", "comms_config", "timers"}) Ignore(table, key, kObject, timings);
   Ignore(table, "dump_state", kBoolean, "pixelrecctl describe shows the job whole");
   Ignore(table, "tensorboard", kObject, "TensorBoard files are written in logs/ always");
-  for (const char* key : {"wandb", "comet", "csv_monitor"}) {
+  for (const char* key : {"monitor_config", "wandb", "comet", "csv_monitor"}) {
     Ignore(table, key, kObject, "curves go to TensorBoard files, metrics.jsonl and Prometheus");
   }
 }
