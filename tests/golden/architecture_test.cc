@@ -98,7 +98,8 @@ class ArchitectureTest : public testing::TestWithParam<std::string> {
     const model::Hllm hllm = MakeHllm(1, checkpointing);
     const model::DecoderWeights& weights = hllm.weights().item_llm;
     return model::DecoderForward(config_, weights, model::EmbedTokens(config_, weights, ids), segments,
-                                 model::MakeRotaryTables(config_, 40, at::kCPU), model::Rows::kAll, checkpointing);
+                                 model::MakeRotaryTables(config_, 40, at::kCPU),
+                                 {.rows = model::Rows::kAll, .checkpointing = checkpointing});
   }
 
   model::PackedItems Items() const {

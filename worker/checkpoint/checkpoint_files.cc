@@ -1,33 +1,73 @@
 #include "worker/checkpoint/checkpoint_files.h"
 
+#include <algorithm>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/storage/atomic_file.h"
 
 namespace pixelrec::checkpoint {
 
-absl::StatusOr<WrittenCheckpoint> WriteCheckpoint(const std::filesystem::path& dir, Manifest manifest,
-                                                  absl::Span<const TensorInfo> model, absl::Span<const TensorInfo> optimizer) {
+namespace {
+
+constexpr char kExtension[] = ".safetensors";
+
+std::string ShardName(absl::string_view kind, const Shard& shard) {
+  if (shard.count == 1) return absl::StrCat(kind, kExtension);
+  return absl::StrFormat("%s-%05d-of-%05d%s", kind, shard.index + 1, shard.count, kExtension);
+}
+
+// The files of one kind that the manifest vouches for: the one, or shards 1 to N of N. Their number stands in their names.
+absl::StatusOr<std::vector<std::filesystem::path>> ShardsOf(absl::string_view kind, const std::filesystem::path& dir,
+                                                            const Manifest& manifest) {
+  const auto listed = [&](const Shard& shard) { return manifest.files.contains(ShardName(kind, shard)); };
+  if (listed({0, 1})) return std::vector{dir / ShardName(kind, {0, 1})};
+  const auto named = [&](const auto& file) { return absl::StartsWith(file.first, absl::StrCat(kind, "-")); };
+  const auto count = static_cast<int>(std::count_if(manifest.files.begin(), manifest.files.end(), named));
+  std::vector<std::filesystem::path> paths;
+  for (int i = 0; i < count; ++i) {
+    paths.push_back(dir / ShardName(kind, {i, count}));
+    if (count == 1 || !listed({i, count})) paths.clear();
+    if (paths.empty()) break;
+  }
+  if (paths.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat((dir / kManifestFile).string(), ": files: no ", kind, kExtension,
+                                                   ", nor a whole set of ", kind, "-00001-of-N", kExtension));
+  }
+  return paths;
+}
+
+}  // namespace
+
+absl::StatusOr<std::map<std::string, FileDigest>> WriteShard(const std::filesystem::path& dir, const Shard& shard,
+                                                             absl::Span<const TensorPiece> model,
+                                                             absl::Span<const TensorPiece> optimizer) {
   std::error_code error;
   std::filesystem::create_directories(dir, error);
   if (error) return storage::ErrnoStatus(error.value(), "cannot create", dir);
-  // A manifest of an earlier try would vouch for files that are about to change.
   std::filesystem::remove(dir / kManifestFile, error);
   if (error) return storage::ErrnoStatus(error.value(), "cannot remove", dir / kManifestFile);
-  manifest.files.clear();
-  for (const auto& [name, tensors] : {std::pair(kModelFile, model), std::pair(kOptimizerFile, optimizer)}) {
-    auto digest = WriteTensors(dir / name, tensors);
+  std::map<std::string, FileDigest> files;
+  for (const auto& [kind, tensors] : {std::pair(kModelFile, model), std::pair(kOptimizerFile, optimizer)}) {
+    const std::string name = ShardName(kind, shard);
+    auto digest = WritePieces(dir / name, tensors);
     if (!digest.ok()) return digest.status();
-    manifest.files[name] = *std::move(digest);
+    files[name] = *std::move(digest);
   }
+  if (auto status = storage::SyncPath(dir); !status.ok()) return status;
+  return files;
+}
+
+absl::StatusOr<WrittenCheckpoint> FinishCheckpoint(const std::filesystem::path& dir, Manifest manifest) {
   auto manifest_digest = WriteManifest(dir, manifest);
   if (!manifest_digest.ok()) return manifest_digest.status();
   if (auto status = storage::SyncPath(dir); !status.ok()) return status;
-
+  std::error_code error;
   WrittenCheckpoint written{std::filesystem::file_size(dir / kManifestFile, error), *std::move(manifest_digest),
                             std::move(manifest)};
   for (const auto& [name, digest] : written.manifest.files) written.bytes += digest.bytes;
@@ -39,16 +79,14 @@ absl::StatusOr<OpenedCheckpoint> OpenCheckpoint(const std::filesystem::path& dir
   auto manifest = ReadManifest(dir);
   if (!manifest.ok()) return manifest.status();
   opened.manifest = *std::move(manifest);
-  for (const char* name : {kModelFile, kOptimizerFile}) {
-    if (opened.manifest.files.count(name) == 0) {
-      return absl::InvalidArgumentError(absl::StrCat((dir / kManifestFile).string(), ": files: no ", name));
-    }
-  }
+  auto model = ShardsOf(kModelFile, dir, opened.manifest), optimizer = ShardsOf(kOptimizerFile, dir, opened.manifest);
+  if (!model.ok()) return model.status();
+  if (!optimizer.ok()) return optimizer.status();
   if (auto status = VerifyFiles(dir, opened.manifest.files); !status.ok()) return status;
-  for (auto [name, file] : {std::pair(kModelFile, &opened.model), std::pair(kOptimizerFile, &opened.optimizer)}) {
-    auto tensors = SafetensorsFile::Open(dir / name);
-    if (!tensors.ok()) return tensors.status();
-    *file = *std::move(tensors);
+  for (const auto& [paths, tensors] : {std::pair(&*model, &opened.model), std::pair(&*optimizer, &opened.optimizer)}) {
+    auto pieced = PiecedTensors::Open(*paths);
+    if (!pieced.ok()) return pieced.status();
+    *tensors = *std::move(pieced);
   }
   return opened;
 }

@@ -1,10 +1,12 @@
 // A checkpoint's folder: model.safetensors (every trained tensor under the reference's name: item_llm.*, user_llm.*,
-// item_emb_tokens, logit_scale), optimizer.safetensors (exp_avg.NAME, exp_avg_sq.NAME), manifest.json.
+// item_emb_tokens, logit_scale), optimizer.safetensors (exp_avg.NAME, exp_avg_sq.NAME), manifest.json. Ranks that own shares each
+// write theirs: model-00001-of-00004.safetensors and so on (pieced_tensors.h).
 //
 // Tensors are plain byte views; whoever holds the numbers converts. Threads: call from one thread.
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -12,12 +14,12 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "worker/checkpoint/manifest.h"
-#include "worker/checkpoint/safetensors.h"
+#include "worker/checkpoint/pieced_tensors.h"
 
 namespace pixelrec::checkpoint {
 
-inline constexpr char kModelFile[] = "model.safetensors";
-inline constexpr char kOptimizerFile[] = "optimizer.safetensors";
+inline constexpr char kModelFile[] = "model";
+inline constexpr char kOptimizerFile[] = "optimizer";
 inline constexpr char kFirstMoment[] = "exp_avg.";
 inline constexpr char kSecondMoment[] = "exp_avg_sq.";
 
@@ -27,18 +29,27 @@ struct WrittenCheckpoint {
   Manifest manifest;            // with its files
 };
 
-// Writes the whole folder `dir` (made if absent; what an earlier try left there is replaced), everything synced, the manifest
-// last. `manifest.files` is filled here. RESOURCE_EXHAUSTED: disk full.
-absl::StatusOr<WrittenCheckpoint> WriteCheckpoint(const std::filesystem::path& dir, Manifest manifest,
-                                                  absl::Span<const TensorInfo> model, absl::Span<const TensorInfo> optimizer);
+// One rank's part of the folder: which of how many, from 0.
+struct Shard {
+  int index = 0;
+  int count = 1;
+};
+
+// Writes one shard's two files into `dir` (made if absent), synced; -> their digests by plain name. A manifest that lies there
+// vouches for files that are about to change and is removed. RESOURCE_EXHAUSTED: disk full.
+absl::StatusOr<std::map<std::string, FileDigest>> WriteShard(const std::filesystem::path& dir, const Shard& shard,
+                                                             absl::Span<const TensorPiece> model,
+                                                             absl::Span<const TensorPiece> optimizer);
+// Completes the folder once all shards are written: `manifest.files` is every shard's digests.
+absl::StatusOr<WrittenCheckpoint> FinishCheckpoint(const std::filesystem::path& dir, Manifest manifest);
 
 struct OpenedCheckpoint {
   Manifest manifest;
-  std::unique_ptr<SafetensorsFile> model;
-  std::unique_ptr<SafetensorsFile> optimizer;
+  std::unique_ptr<PiecedTensors> model;
+  std::unique_ptr<PiecedTensors> optimizer;
 };
 
-// Reads and verifies every byte. Errors of ReadManifest, VerifyFiles, SafetensorsFile::Open.
+// Reads and verifies every byte of every shard. Errors of ReadManifest, VerifyFiles, PiecedTensors::Open.
 absl::StatusOr<OpenedCheckpoint> OpenCheckpoint(const std::filesystem::path& dir);
 
 // May a run whose fixed facts are those of `now` go on from `saved`? Compares data, seed, batch, steps, model configurations and

@@ -107,7 +107,9 @@ absl::StatusOr<HllmWeights> FromCheckpoint(HllmWeights weights) {
   weights.unread_decay = opened->manifest.unread_decay;
   const auto rounding = opened->manifest.settings.find("spec.compat.bf16_rounding");
   weights.unread_rounded = rounding != opened->manifest.settings.end() && rounding->second == "true";
-  if (auto status = Add(opened->model->tensors(), opened->model->path().string(), weights); !status.ok()) return status;
+  std::map<std::string, TensorInfo> tensors;
+  for (const std::string& name : opened->model->names()) tensors.emplace(name, *opened->model->Find(name));
+  if (auto status = Add(tensors, opened->model->title(), weights); !status.ok()) return status;
   weights.storage.push_back(std::move(opened->model));
   return weights;
 }

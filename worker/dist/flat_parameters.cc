@@ -1,87 +1,114 @@
 #include "worker/dist/flat_parameters.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
-#include <c10/core/GradMode.h>
+#include <c10/core/StorageImpl.h>
 
-#include <functional>
-#include <numeric>
+#include <algorithm>
 
 namespace pixelrec::dist {
 namespace {
 
-int64_t Count(const std::vector<int64_t>& shape) {
-  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
-}
-int64_t RoundUp(int64_t n) {
-  constexpr int64_t kStep = FlatParameters::kAlignment;
-  return (n + kStep - 1) / kStep * kStep;
+// [numel] whose storage has a size and no memory.
+at::Tensor WithoutMemory(int64_t numel, const at::TensorOptions& options) {
+  at::Tensor tensor = at::empty({0}, options);
+  const auto bytes = static_cast<size_t>(numel) * tensor.element_size();
+  c10::Storage storage(c10::make_intrusive<c10::StorageImpl>(
+      c10::StorageImpl::use_byte_size_t(), bytes, c10::DataPtr(nullptr, tensor.device()), nullptr, /*resizable=*/false));
+  return tensor.set_(storage, 0, {numel}, {1});
 }
 
 }  // namespace
 
-FlatParameters::FlatParameters(const std::vector<Unit>& units, const at::TensorOptions& options, at::ScalarType compute_type) {
-  struct LeafRange {
-    std::string name;
-    int64_t offset;
-    std::vector<int64_t> shape;
-  };
-  std::vector<LeafRange> leaves;
-  int64_t offset = 0;
-  for (const Unit& unit : units) {
-    for (const Leaf& leaf : unit.leaves) {
-      const int64_t start = offset;
-      std::vector<int64_t> shape = leaf.parts.front().shape;
-      if (leaf.parts.size() > 1) shape[0] = 0;
-      for (const NamedTensor& part : leaf.parts) {
-        ranges_[part.name] = {.offset = offset, .numel = Count(part.shape), .shape = part.shape};
-        if (leaf.parts.size() > 1) shape[0] += part.shape[0];
-        offset += Count(part.shape);
-      }
-      parameter_count_ += offset - start;
-      leaves.push_back({leaf.name, start, shape});
-      offset = RoundUp(offset);
-    }
+FlatParameters::FlatParameters(const std::vector<Unit>& units, const at::TensorOptions& options, at::ScalarType compute_type,
+                               const Sharding& sharding)
+    : layout_(units, sharding.rank, sharding.world_size),
+      compute_type_(compute_type),
+      weights_(at::zeros({layout_.owned()}, options)),
+      gradients_(at::zeros({layout_.owned()}, options)) {
+  for (const UnitPlace& place : layout_.units()) MakeUnit(place);
+}
+
+void FlatParameters::MakeUnit(const UnitPlace& place) {
+  const at::TensorOptions compute = weights_.options().dtype(compute_type_);
+  const bool one_type = weights_.scalar_type() == compute_type_;
+  UnitBuffers unit;
+  const at::Tensor masters = weights_.narrow(0, place.offset, place.owned);
+  if (place.stage == 0) {
+    unit.weights = one_type ? masters : at::zeros({place.numel}, compute);
+    unit.gradients = one_type ? gradients_.narrow(0, place.offset, place.owned) : at::zeros({place.numel}, compute);
+    unit.share = unit.weights;
+  } else if (place.stage < 3) {
+    unit.weights = at::zeros({place.numel}, compute);
+    unit.share = unit.weights.narrow(0, place.begin, place.owned);
+    if (place.stage == 1) unit.gradients = at::zeros({place.numel}, compute);
+  } else {
+    unit.weights = WithoutMemory(place.numel, compute);
+    unit.share = one_type ? masters : at::zeros({place.owned}, compute);
   }
-  weights_ = at::zeros({offset}, options);
-  gradients_ = at::zeros({offset}, options);
-  const bool one_type = weights_.scalar_type() == compute_type;
-  compute_weights_ = one_type ? weights_ : at::zeros({offset}, options.dtype(compute_type));
-  compute_gradients_ = one_type ? gradients_ : at::zeros({offset}, options.dtype(compute_type));
-  for (const LeafRange& leaf : leaves) {
-    const int64_t count = Count(leaf.shape);
-    at::Tensor view = compute_weights_.narrow(0, leaf.offset, count).view(leaf.shape).detach().requires_grad_(true);
-    // AccumulateGrad adds in place to a gradient that is already there, so gradients land in the flat buffer.
-    view.mutable_grad() = compute_gradients_.narrow(0, leaf.offset, count).view(leaf.shape);
+  for (const PlacedTensor& leaf : place.leaves) {
+    // variable_data: filling the unit's buffer again is no change that autograd should notice.
+    at::Tensor view = unit.weights.narrow(0, leaf.offset, leaf.numel()).view(leaf.shape).variable_data().requires_grad_(true);
+    // AccumulateGrad adds in place to a gradient that is already there, so gradients land in the unit's buffer.
+    if (unit.gradients.defined()) view.mutable_grad() = unit.gradients.narrow(0, leaf.offset, leaf.numel()).view(leaf.shape);
     leaves_[leaf.name] = view;
   }
+  units_.push_back(std::move(unit));
 }
 
 at::Tensor FlatParameters::leaf(const std::string& name) const { return leaves_.at(name); }
 
+void FlatParameters::LendGradients(size_t unit, const at::Tensor& gradients) {
+  for (const PlacedTensor& leaf : layout_.units()[unit].leaves) {
+    at::Tensor& tensor = leaves_.at(leaf.name);
+    if (!tensor.requires_grad()) continue;
+    tensor.mutable_grad() = gradients.defined() ? gradients.narrow(0, leaf.offset, leaf.numel()).view(leaf.shape) : at::Tensor();
+  }
+}
+
+bool FlatParameters::trained(size_t unit) const {
+  const auto& leaves = layout_.units()[unit].leaves;
+  return std::any_of(leaves.begin(), leaves.end(), [&](const PlacedTensor& l) { return leaves_.at(l.name).requires_grad(); });
+}
+
 at::Tensor FlatParameters::view(const at::Tensor& flat, const std::string& name) const {
-  const Range& range = ranges_.at(name);
-  return flat.narrow(0, range.offset, range.numel).view(range.shape);
+  const Range& range = ranges().at(name);
+  const at::Tensor part = flat.narrow(0, range.offset, range.numel);
+  return range.whole() ? part.view(range.shape) : part;
 }
 
 at::Tensor FlatParameters::weight(const std::string& name) const { return view(weights_, name); }
 at::Tensor FlatParameters::gradient(const std::string& name) const { return view(gradients_, name); }
 
+void FlatParameters::SetWeight(const std::string& name, const at::Tensor& whole) {
+  const Range& range = ranges().at(name);
+  TORCH_CHECK(whole.sizes() == at::IntArrayRef(range.shape), name, " has shape ", whole.sizes());
+  weights_.narrow(0, range.offset, range.numel).copy_(whole.reshape({-1}).narrow(0, range.begin, range.numel));
+}
+
 void FlatParameters::ZeroGradients() {
   gradients_.zero_();
-  compute_gradients_.zero_();
+  for (UnitBuffers& unit : units_) {
+    if (unit.gradients.defined()) unit.gradients.zero_();
+  }
 }
 
 void FlatParameters::RoundWeights() {
-  if (!compute_weights_.is_same(weights_)) compute_weights_.copy_(weights_);
+  for (size_t i = 0; i < units_.size(); ++i) {
+    const UnitPlace& place = layout_.units()[i];
+    const at::Tensor masters = weights_.narrow(0, place.offset, place.owned);
+    if (units_[i].share.data_ptr() != masters.data_ptr()) units_[i].share.copy_(masters);
+  }
 }
 
-void FlatParameters::RoundMasters() {
-  RoundWeights();
-  if (!compute_weights_.is_same(weights_)) weights_.copy_(compute_weights_);
-}
+void FlatParameters::RoundMasters() { weights_.copy_(weights_.to(compute_type_)); }
 
 void FlatParameters::CollectGradients() {
-  if (!compute_gradients_.is_same(gradients_)) gradients_.copy_(compute_gradients_);
+  for (size_t i = 0; i < units_.size(); ++i) {
+    const UnitPlace& place = layout_.units()[i];
+    if (place.stage != 0 || compute_type_ == gradients_.scalar_type()) continue;
+    gradients_.narrow(0, place.offset, place.owned).copy_(units_[i].gradients);
+  }
 }
 
 void FlatParameters::Freeze(const std::string& prefix) {

@@ -1,6 +1,7 @@
-// All trained tensors in one flat buffer of weights and one of gradients, in units (one per decoder layer), as named element
-// ranges. Optimiser, clipping, collectives and checkpoints work on ranges; the model sees ordinary leaf tensors that are views of
-// them.
+// The trained tensors' memory, in units (one per decoder layer). Of every unit a rank owns a share (unit_layout.h): fp32 masters
+// and gradients, one flat buffer each over all units, which the optimiser, clipping and checkpoints work on. The model sees
+// ordinary leaf tensors that are views of whole units; who fills these, and when, is UnitExchange's business where units are
+// sharded.
 //
 // Threads: one thread at a time.
 #pragma once
@@ -12,74 +13,77 @@
 #include <string>
 #include <vector>
 
+#include "worker/dist/unit_layout.h"
+
 namespace pixelrec::dist {
-
-// One tensor as it is named in files.
-struct NamedTensor {
-  std::string name;
-  std::vector<int64_t> shape;
-};
-
-// One leaf of the model: tensors that are stacked along their first dimension (q, k and v of a fused projection) or a single one.
-struct Leaf {
-  std::string name;
-  std::vector<NamedTensor> parts;
-};
-
-struct Unit {
-  std::string name;
-  std::vector<Leaf> leaves;
-};
-
-// Elements [offset, offset + numel) of the flat buffers.
-struct Range {
-  int64_t offset = 0;
-  int64_t numel = 0;
-  std::vector<int64_t> shape;
-};
 
 class FlatParameters {
  public:
-  static constexpr int64_t kAlignment = 64;  // elements: 256 bytes of fp32
+  static constexpr int64_t kAlignment = UnitLayout::kAlignment;
 
-  // Weights and gradients start at zero. Leaves start at 64-element borders; the gaps stay zero. With a `compute_type` other than
-  // that of `options` the model's leaves are rounded copies, and weights() their masters (rule P2).
-  FlatParameters(const std::vector<Unit>& units, const at::TensorOptions& options, at::ScalarType compute_type = at::kFloat);
+  struct Sharding {
+    int rank = 0;
+    int world_size = 1;
+  };
 
-  // Leaf of the model: requires a gradient, which accumulates in compute_gradients().
+  // A whole unit as the model computes with it.
+  struct UnitBuffers {
+    at::Tensor weights;    // [numel] in the compute type; stage 3: its storage has memory only while the unit is gathered
+    at::Tensor gradients;  // [numel] in the compute type; undefined at stages 2 and 3, which lend a buffer for the backward pass
+    at::Tensor share;      // [owned] in the compute type: what this rank gives when the unit is gathered
+  };
+
+  // Weights and gradients start at zero. With a `compute_type` other than that of `options` the model's leaves are rounded
+  // copies, and weights() their masters (rule P2).
+  FlatParameters(const std::vector<Unit>& units, const at::TensorOptions& options, at::ScalarType compute_type = at::kFloat)
+      : FlatParameters(units, options, compute_type, Sharding{}) {}
+  FlatParameters(const std::vector<Unit>& units, const at::TensorOptions& options, at::ScalarType compute_type,
+                 const Sharding& sharding);
+
+  // Leaf of the model: requires a gradient, which accumulates in the unit's gradient buffer.
   at::Tensor leaf(const std::string& name) const;
   bool has_leaf(const std::string& name) const { return leaves_.contains(name); }
-  // The leaves follow the masters: after a load and after each update. Nothing to do where they are the same.
+  // Makes `gradients` [numel] the unit's gradient buffer; undefined: takes it away.
+  void LendGradients(size_t unit, const at::Tensor& gradients);
+  // Whether any leaf of the unit is trained.
+  bool trained(size_t unit) const;
+
+  // The compute type's share of each unit follows the masters: after a load and after each update. Nothing to do where they are
+  // the same.
   void RoundWeights();
   // The other way at the start of training: masters that are the rounded weights (rule P2).
   void RoundMasters();
-  // gradients() from what the backward pass left in compute_gradients(). Nothing to do where they are the same.
+  // gradients() of unsharded units from what the backward pass left. Nothing to do where they are the same.
   void CollectGradients();
-  // Views of one named tensor.
+
+  // What this rank owns of one named tensor: in the tensor's shape where that is all of it, else flat, perhaps empty.
   at::Tensor weight(const std::string& name) const;
   at::Tensor gradient(const std::string& name) const;
   // The same range of another flat tensor (a moment of the optimiser).
   at::Tensor view(const at::Tensor& flat, const std::string& name) const;
+  // Copies this rank's part of a whole tensor, given in its shape.
+  void SetWeight(const std::string& name, const at::Tensor& whole);
 
-  const std::map<std::string, Range>& ranges() const { return ranges_; }
-  const at::Tensor& weights() const { return weights_; }                      // [n]
-  const at::Tensor& gradients() const { return gradients_; }                  // [n]
-  const at::Tensor& compute_gradients() const { return compute_gradients_; }  // [n], in the compute type: what ranks add up
-  // Elements of named tensors, without the gaps.
-  int64_t parameter_count() const { return parameter_count_; }
+  const UnitLayout& layout() const { return layout_; }
+  const std::map<std::string, Range>& ranges() const { return layout_.ranges(); }
+  UnitBuffers& unit(size_t index) { return units_[index]; }
+  const at::Tensor& weights() const { return weights_; }      // [owned] masters
+  const at::Tensor& gradients() const { return gradients_; }  // [owned]
+  at::ScalarType compute_type() const { return compute_type_; }
+  int64_t parameter_count() const { return layout_.parameter_count(); }
   void ZeroGradients();
   // Leaves whose names begin with `prefix` no longer ask for a gradient; theirs stays zero.
   void Freeze(const std::string& prefix);
 
  private:
-  std::map<std::string, Range> ranges_;
+  void MakeUnit(const UnitPlace& place);
+
+  UnitLayout layout_;
+  at::ScalarType compute_type_;
   std::map<std::string, at::Tensor> leaves_;
+  std::vector<UnitBuffers> units_;
   at::Tensor weights_;
   at::Tensor gradients_;
-  // The same tensors where the compute type is that of the masters.
-  at::Tensor compute_weights_;
-  at::Tensor compute_gradients_;
-  int64_t parameter_count_ = 0;
 };
 
 }  // namespace pixelrec::dist

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -23,6 +24,14 @@ struct Rendezvous::Store {
 struct ProcessGroup::Backend {
   c10::intrusive_ptr<c10d::Backend> c10d;
 };
+
+struct Pending::Work {
+  c10::intrusive_ptr<c10d::Work> c10d;
+};
+
+void Pending::Wait() {
+  if (auto work = std::exchange(work_, nullptr)) work->c10d->wait();
+}
 
 namespace {
 
@@ -89,6 +98,30 @@ void ProcessGroup::AllReduceSum(at::Tensor tensor) const {
   backend_->c10d->allreduce(tensors)->wait();
 }
 
+Pending ProcessGroup::StartAllReduceSum(const at::Tensor& tensor) const {
+  if (world_size_ == 1) return {};
+  std::vector<at::Tensor> tensors = {tensor};
+  return Pending(std::make_shared<Pending::Work>(Pending::Work{backend_->c10d->allreduce(tensors)}));
+}
+
+Pending ProcessGroup::StartAllGather(const at::Tensor& whole, const at::Tensor& share) const {
+  at::Tensor output = whole, input = share;
+  if (world_size_ == 1) {
+    output.copy_(input);
+    return {};
+  }
+  return Pending(std::make_shared<Pending::Work>(Pending::Work{backend_->c10d->_allgather_base(output, input)}));
+}
+
+Pending ProcessGroup::StartReduceScatterSum(const at::Tensor& share, const at::Tensor& whole) const {
+  at::Tensor output = share, input = whole;
+  if (world_size_ == 1) {
+    output.copy_(input);
+    return {};
+  }
+  return Pending(std::make_shared<Pending::Work>(Pending::Work{backend_->c10d->_reduce_scatter_base(output, input)}));
+}
+
 at::Tensor ProcessGroup::AllGatherRows(const at::Tensor& tensor, const std::vector<int64_t>& rows_by_rank) const {
   if (world_size_ == 1) return tensor;
   // Gloo gathers equal parts: each is filled up to the largest one, and the filling is cut off again.
@@ -105,20 +138,21 @@ at::Tensor ProcessGroup::AllGatherRows(const at::Tensor& tensor, const std::vect
   return at::cat(parts, 0);
 }
 
-std::string ProcessGroup::Broadcast(const std::string& text) const {
-  if (world_size_ == 1) return text;
-  // Sums with zeros: first the length, then the bytes.
-  at::Tensor length = at::zeros({1}, at::kLong);
-  if (rank_ == 0) length.fill_(static_cast<int64_t>(text.size()));
-  AllReduceSum(length);
-  at::Tensor bytes = at::zeros({length.item<int64_t>()}, at::kInt);
-  int32_t* values = bytes.mutable_data_ptr<int32_t>();
-  for (size_t i = 0; i < text.size() && rank_ == 0; ++i) values[i] = static_cast<unsigned char>(text[i]);
-  if (bytes.numel() > 0) AllReduceSum(bytes);
-  std::string result(static_cast<size_t>(bytes.numel()), '\0');
-  for (size_t i = 0; i < result.size(); ++i) result[i] = static_cast<char>(values[i]);
-  return result;
+std::vector<std::string> ProcessGroup::AllGatherText(const std::string& text) const {
+  if (world_size_ == 1) return {text};
+  const at::Tensor length = at::full({1}, static_cast<int64_t>(text.size()), at::kLong);
+  const at::Tensor lengths = AllGatherRows(length, std::vector<int64_t>(static_cast<size_t>(world_size_), 1));
+  const std::vector<int64_t> bytes_by_rank(lengths.const_data_ptr<int64_t>(), lengths.const_data_ptr<int64_t>() + world_size_);
+  at::Tensor bytes = at::empty({static_cast<int64_t>(text.size())}, at::kByte);
+  std::copy(text.begin(), text.end(), bytes.mutable_data_ptr<uint8_t>());
+  const at::Tensor all = AllGatherRows(bytes, bytes_by_rank).contiguous();
+  const auto* next = reinterpret_cast<const char*>(all.const_data_ptr<uint8_t>());
+  std::vector<std::string> texts;
+  for (const int64_t count : bytes_by_rank) texts.emplace_back(std::exchange(next, next + count), static_cast<size_t>(count));
+  return texts;
 }
+
+std::string ProcessGroup::Broadcast(const std::string& text) const { return AllGatherText(rank_ == 0 ? text : "").front(); }
 
 void ProcessGroup::Barrier() const {
   if (world_size_ > 1) backend_->c10d->barrier()->wait();

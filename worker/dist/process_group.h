@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -30,6 +31,19 @@ class Rendezvous {
   struct Store;
   std::shared_ptr<Store> store_;  // owners: copies of this; the groups made from it keep the c10d store itself
   uint16_t port_ = 0;
+};
+
+// A collective under way. Its tensors stay alive and untouched until Wait; throws what the collective threw.
+class Pending {
+ public:
+  Pending() = default;  // nothing under way
+  void Wait();
+
+ private:
+  friend class ProcessGroup;
+  struct Work;
+  explicit Pending(std::shared_ptr<Work> work) : work_(std::move(work)) {}
+  std::shared_ptr<Work> work_;  // owner: this and its copies
 };
 
 class ProcessGroup {
@@ -53,6 +67,14 @@ class ProcessGroup {
   void AllReduceSum(at::Tensor tensor) const;
   // Rows of every rank, in rank order. rows_by_rank[r] is rank r's number of rows; tensor: [rows_by_rank[rank()], ...].
   at::Tensor AllGatherRows(const at::Tensor& tensor, const std::vector<int64_t>& rows_by_rank) const;
+  // The same in the background. Collectives of one group run one after another, in the order in which they were started.
+  Pending StartAllReduceSum(const at::Tensor& tensor) const;
+  // whole: [world_size x n], becomes the ranks' shares [n] one behind the other.
+  Pending StartAllGather(const at::Tensor& whole, const at::Tensor& share) const;
+  // share: [n], becomes this rank's part of the sum over ranks of whole [world_size x n].
+  Pending StartReduceScatterSum(const at::Tensor& share, const at::Tensor& whole) const;
+  // Every rank's text, in rank order, on every rank.
+  std::vector<std::string> AllGatherText(const std::string& text) const;
   // Rank 0's text, on every rank.
   std::string Broadcast(const std::string& text) const;
   void Barrier() const;

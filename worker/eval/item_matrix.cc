@@ -4,27 +4,31 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <numeric>
 #include <vector>
 
 namespace pixelrec::eval {
 namespace {
 
-// First item of every call, and one past the last item. The borders know nothing of ranks: a matrix product may round otherwise
-// for another number of rows, and the embeddings must be the same at any world size, to the bit.
-std::vector<uint32_t> CallBorders(const data::Dataset& dataset) {
+// Parts of one call of the item LLM: its weights are gathered once a call, its hidden states are held for one.
+constexpr int64_t kPartsPerCall = 16;
+
+// First item of every part (model::PackedItems), and one past the last item. The borders know nothing of ranks: a matrix product
+// may round otherwise for another number of rows, and the embeddings must be the same at any world size, to the bit.
+std::vector<uint32_t> PartBorders(const data::Dataset& dataset) {
   std::vector<uint32_t> starts = {1};
   int64_t tokens = 0;
   for (uint32_t item = 1; item <= dataset.num_items(); ++item) {
     tokens += static_cast<int64_t>(dataset.tokens(item).size()) + 1;
-    if (tokens < model::kTokensPerCall && item != dataset.num_items()) continue;
+    if (tokens < model::kTokensPerPart && item != dataset.num_items()) continue;
     starts.push_back(item + 1);
     tokens = 0;
   }
   return starts;
 }
 
-size_t ShareStart(int64_t calls, int64_t rank, int64_t world_size) { return static_cast<size_t>(calls * rank / world_size); }
+int64_t ShareStart(int64_t parts, int64_t rank, int64_t world_size) { return parts * rank / world_size; }
 
 }  // namespace
 
@@ -37,22 +41,29 @@ model::PackedItems PackItems(const data::Dataset& dataset, std::span<const uint3
 at::Tensor EncodeAllItems(const data::Dataset& dataset, const model::Hllm& hllm, const dist::ProcessGroup& group,
                           const std::function<void(double)>& progress) {
   const at::NoGradGuard no_graph;
-  const std::vector<uint32_t> starts = CallBorders(dataset);
-  const auto calls = static_cast<int64_t>(starts.size()) - 1, world = int64_t{group.world_size()};
+  const std::vector<uint32_t> starts = PartBorders(dataset);
+  const auto parts = static_cast<int64_t>(starts.size()) - 1, world = int64_t{group.world_size()};
   std::vector<int64_t> rows_by_rank;
-  for (int64_t r = 0; r < world; ++r)
-    rows_by_rank.push_back(starts[ShareStart(calls, r + 1, world)] - starts[ShareStart(calls, r, world)]);
-  const size_t first = ShareStart(calls, group.rank(), world), last = ShareStart(calls, group.rank() + 1, world);
-  std::vector<at::Tensor> parts;
-  for (size_t call = first; call < last; ++call) {
-    std::vector<uint32_t> items(starts[call + 1] - starts[call]);
-    std::iota(items.begin(), items.end(), starts[call]);
-    parts.push_back(hllm.EncodeItems(PackItems(dataset, items)).to(at::kFloat));
-    if (progress) progress(static_cast<double>(call + 1 - first) / static_cast<double>(last - first));
+  int64_t calls = 0;
+  for (int64_t r = 0; r < world; ++r) {
+    const int64_t first = ShareStart(parts, r, world), last = ShareStart(parts, r + 1, world);
+    rows_by_rank.push_back(starts[static_cast<size_t>(last)] - starts[static_cast<size_t>(first)]);
+    calls = std::max(calls, (last - first + kPartsPerCall - 1) / kPartsPerCall);
+  }
+  const int64_t first = ShareStart(parts, group.rank(), world), last = ShareStart(parts, group.rank() + 1, world);
+  std::vector<at::Tensor> encoded;
+  // Every rank makes the same number of calls, empty ones at the end: they may be collective (model::WeightSchedule).
+  for (int64_t call = 0; call < calls; ++call) {
+    const uint32_t begin = starts[static_cast<size_t>(std::min(first + call * kPartsPerCall, last))];
+    const uint32_t end = starts[static_cast<size_t>(std::min(first + (call + 1) * kPartsPerCall, last))];
+    std::vector<uint32_t> items(end - begin);
+    std::iota(items.begin(), items.end(), begin);
+    encoded.push_back(hllm.EncodeItems(PackItems(dataset, items)).to(at::kFloat));
+    if (progress) progress(static_cast<double>(call + 1) / static_cast<double>(calls));
   }
   const at::TensorOptions fp32 = hllm.weights().item_emb_tokens.options().dtype(at::kFloat).requires_grad(false);
   const int64_t hidden = hllm.options().item_llm.hidden_size;
-  const at::Tensor mine = parts.empty() ? at::zeros({0, hidden}, fp32) : at::cat(parts, 0);
+  const at::Tensor mine = encoded.empty() ? at::zeros({0, hidden}, fp32) : at::cat(encoded, 0);
   return at::cat({at::zeros({1, hidden}, fp32), group.AllGatherRows(mine, rows_by_rank)}, 0);
 }
 

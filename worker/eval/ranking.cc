@@ -82,7 +82,9 @@ TargetRanks RankTargets(const data::Dataset& dataset, const model::Hllm& hllm, c
   // Batches know nothing of ranks, like the calls of EncodeAllItems: every score is the same at any world size, to the bit.
   const auto batch = static_cast<size_t>(std::clamp<int64_t>(kScoresPerBatch / (items + 1), 1, 256));
   const auto stride = batch * static_cast<size_t>(group.world_size());
-  for (size_t start = batch * static_cast<size_t>(group.rank()); start < all.size(); start += stride) {
+  // Every rank makes the same number of passes, an empty one at the end: they may be collective (model::WeightSchedule).
+  for (size_t first = 0; first < all.size(); first += stride) {
+    const size_t start = std::min(first + batch * static_cast<size_t>(group.rank()), all.size());
     const std::span<const uint32_t> users = all.subspan(start, std::min(batch, all.size() - start));
     std::vector<std::span<const uint32_t>> histories;
     for (const uint32_t user : users) {

@@ -1,8 +1,10 @@
 #include "worker/model/decoder.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/split_with_sizes.h>
 #include <ATen/ops/tensor.h>
 
 #include <cmath>
@@ -64,21 +66,65 @@ at::Tensor EmbedTokens(const DecoderDescription& d, const DecoderWeights& w, con
   return x * at::scalar_tensor(std::sqrt(static_cast<double>(d.hidden_size)), x.options().requires_grad(false));
 }
 
-at::Tensor DecoderForward(const DecoderDescription& description, const DecoderWeights& weights, const at::Tensor& x_TH,
-                          const Segments& segments, const std::vector<RotaryTable>& rotary, Rows rows, bool checkpointing) {
-  std::vector<RotaryTable> tables = rotary;
-  for (size_t i = 0; i < description.ropes.size(); ++i) tables[i] = TableForSegments(description.ropes[i], rotary[i], segments);
-  const LayerContext shared = ContextOf(description, segments);
-  at::Tensor x = AddLearnedPositions(description, weights, x_TH, segments);
-  for (size_t i = 0; i < weights.layers.size(); ++i) {
-    const LayerAttention layer = description.layers.empty() ? LayerAttention{} : description.layers[i];
-    auto context = c10::make_intrusive<LayerContext>(shared);
-    context->attention.window = layer.window;
-    context->rotary = tables[static_cast<size_t>(layer.rope)];
-    if (rows == Rows::kLastOfSegment && i + 1 == weights.layers.size()) context->last_rows = LastRows(segments, x.device());
-    x = checkpointing ? CheckpointedLayer(context, weights.layers[i], x) : Layer(*context, weights.layers[i], x);
+namespace {
+
+// Sequences that a layer computes at once.
+struct Part {
+  Segments segments;
+  LayerContext shared;
+  std::vector<RotaryTable> tables;
+};
+
+std::vector<Part> MakeParts(const DecoderDescription& description, const Segments& segments,
+                            const std::vector<RotaryTable>& rotary, std::vector<int64_t> counts) {
+  if (counts.empty()) counts = {segments.count()};
+  std::vector<Part> parts;
+  int64_t next = 0;
+  for (const int64_t count : counts) {
+    Part& part = parts.emplace_back();
+    for (const int64_t end = next + count; next < end; ++next) part.segments.Append(segments.length(next));
+    part.tables = rotary;
+    for (size_t i = 0; i < description.ropes.size(); ++i)
+      part.tables[i] = TableForSegments(description.ropes[i], rotary[i], part.segments);
+    part.shared = ContextOf(description, part.segments);
   }
-  return weights.norm.defined() ? ApplyNorm(description.norm, x, weights.norm, {}, description.norm_eps) : x;
+  TORCH_CHECK(next == segments.count(), "parts of ", next, " sequences, not ", segments.count());
+  return parts;
+}
+
+at::Tensor PartThroughLayer(const DecoderDescription& description, const DecoderWeights& weights, size_t index, const Part& part,
+                            const at::Tensor& x_TH, const ForwardOptions& options) {
+  const LayerAttention layer = description.layers.empty() ? LayerAttention{} : description.layers[index];
+  auto context = c10::make_intrusive<LayerContext>(part.shared);
+  context->attention.window = layer.window;
+  context->rotary = part.tables[static_cast<size_t>(layer.rope)];
+  if (options.rows == Rows::kLastOfSegment && index + 1 == weights.layers.size())
+    context->last_rows = LastRows(part.segments, x_TH.device());
+  const LayerWeights& w = weights.layers[index];
+  return options.checkpointing ? CheckpointedLayer(context, w, x_TH) : Layer(*context, w, x_TH);
+}
+
+}  // namespace
+
+at::Tensor DecoderForward(const DecoderDescription& description, const DecoderWeights& weights, const at::Tensor& x_TH,
+                          const Segments& segments, const std::vector<RotaryTable>& rotary, const ForwardOptions& options) {
+  const std::vector<Part> parts = MakeParts(description, segments, rotary, options.parts);
+  const at::Tensor embedded_TH = AddLearnedPositions(description, weights, x_TH, segments);
+  if (options.schedule != nullptr) options.schedule->AfterForward(0);
+  std::vector<int64_t> rows;
+  for (const Part& part : parts) rows.push_back(part.segments.tokens());
+  std::vector<at::Tensor> x = {embedded_TH};
+  if (parts.size() > 1) x = at::split_with_sizes(embedded_TH, rows);
+  for (size_t layer = 0; layer < weights.layers.size(); ++layer) {
+    const size_t unit = layer + 1;
+    MarkBorder(options.schedule, unit - 1, unit, x);
+    if (options.schedule != nullptr) options.schedule->BeforeForward(unit);
+    for (size_t i = 0; i < parts.size(); ++i) x[i] = PartThroughLayer(description, weights, layer, parts[i], x[i], options);
+    if (options.schedule != nullptr) options.schedule->AfterForward(unit);
+  }
+  MarkBorder(options.schedule, weights.layers.size(), kNoUnit, x);
+  const at::Tensor joined = x.size() == 1 ? x.front() : at::cat(x, 0);
+  return weights.norm.defined() ? ApplyNorm(description.norm, joined, weights.norm, {}, description.norm_eps) : joined;
 }
 
 }  // namespace pixelrec::model

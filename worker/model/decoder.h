@@ -16,6 +16,7 @@
 #include "worker/model/ops.h"
 #include "worker/model/rope.h"
 #include "worker/model/segments.h"
+#include "worker/model/weight_schedule.h"
 
 namespace pixelrec::model {
 
@@ -84,9 +85,20 @@ std::vector<RotaryTable> MakeRotaryTables(const DecoderDescription& description,
 at::Tensor EmbedTokens(const DecoderDescription& description, const DecoderWeights& weights,
                        const std::vector<int64_t>& token_ids);
 
-// x_TH (token embeddings or embeddings from elsewhere) after the last norm (rules M3-M5), at the rows asked for. With
-// `checkpointing`, a layer keeps only its input and is computed again in the backward pass.
+struct ForwardOptions {
+  Rows rows = Rows::kAll;
+  // A layer keeps only its input and is computed again in the backward pass.
+  bool checkpointing = false;
+  // Sequences of each part that a layer computes at once, so that its activations stay in cache; empty: all in one part. The
+  // result is the same whatever the parts, up to rounding.
+  std::vector<int64_t> parts;
+  // Told of units 1 + i, and of the end of unit 0, which begins where the embeddings are looked up.
+  WeightSchedule* schedule = nullptr;
+};
+
+// x_TH (token embeddings or embeddings from elsewhere) after the last norm (rules M3-M5), at the rows asked for. All parts go
+// through a layer before any goes on to the next, so that a layer's weights are read in one stretch.
 at::Tensor DecoderForward(const DecoderDescription& description, const DecoderWeights& weights, const at::Tensor& x_TH,
-                          const Segments& segments, const std::vector<RotaryTable>& rotary, Rows rows, bool checkpointing);
+                          const Segments& segments, const std::vector<RotaryTable>& rotary, const ForwardOptions& options);
 
 }  // namespace pixelrec::model

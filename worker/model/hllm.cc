@@ -18,6 +18,12 @@ void PackedItems::Append(std::span<const uint32_t> item_tokens) {
   token_ids.insert(token_ids.end(), item_tokens.begin(), item_tokens.end());
   token_ids.push_back(0);
   segments.Append(static_cast<int64_t>(item_tokens.size()) + 1);
+  if (parts.empty() || tokens_of_part_ >= kTokensPerPart) {
+    parts.push_back(0);
+    tokens_of_part_ = 0;
+  }
+  parts.back() += 1;
+  tokens_of_part_ += static_cast<int64_t>(item_tokens.size()) + 1;
 }
 
 Hllm::Hllm(const Options& options, HllmWeights weights)
@@ -55,37 +61,38 @@ at::Tensor MeanOfSegments(const at::Tensor& x_TH, const Segments& segments) {
 
 }  // namespace
 
-at::Tensor Hllm::EncodeByPooling(const PackedItems& items) const {
-  if (items.segments.count() == 0) return weights_.item_llm.embed_tokens.narrow(0, 0, 0);
-  const PackedItems texts = TextsAlone(items);
-  const at::Tensor hidden =
-      DecoderForward(options_.item_llm, weights_.item_llm, EmbedTokens(options_.item_llm, weights_.item_llm, texts.token_ids),
-                     texts.segments, item_rotary_, Rows::kAll, options_.gradient_checkpointing);
-  return MeanOfSegments(hidden, texts.segments);
+at::Tensor Hllm::ItemForward(const at::Tensor& x_TH, const Segments& segments, const std::vector<int64_t>& parts,
+                             Rows rows) const {
+  return DecoderForward(
+      options_.item_llm, weights_.item_llm, x_TH, segments, item_rotary_,
+      {.rows = rows, .checkpointing = options_.gradient_checkpointing, .parts = parts, .schedule = options_.item_schedule});
 }
 
-at::Tensor Hllm::EncodeItems(const PackedItems& items) const {
-  if (options_.item_emb_token_n == 0) return EncodeByPooling(items);
+at::Tensor Hllm::ItemInputs(const PackedItems& items) const {
   const at::Device device = weights_.item_emb_tokens.device();
   const int64_t hidden = options_.item_llm.hidden_size;
-  // No items still give a tensor with a graph: the collectives of the backward pass must run on every rank.
-  if (items.segments.count() == 0) return weights_.item_emb_tokens.view({1, hidden}).narrow(0, 0, 0);
   std::vector<int64_t> ends;
   ends.reserve(static_cast<size_t>(items.segments.count()));
   for (int64_t s = 0; s < items.segments.count(); ++s) ends.push_back(items.segments.begin(s) + items.segments.length(s) - 1);
   const at::Tensor tokens = EmbedTokens(options_.item_llm, weights_.item_llm, items.token_ids);
   // Rule M2: the embedding token's row is overwritten, so what id 0 stood for there never matters. A family that scales the
   // embeddings of tokens doesn't scale embeddings that are given to it: neither this row nor the user LLM's inputs.
-  const at::Tensor x = tokens.index_copy(0, at::tensor(ends, at::kLong).to(device),
-                                         weights_.item_emb_tokens.view({1, hidden}).expand({items.segments.count(), hidden}));
-  return DecoderForward(options_.item_llm, weights_.item_llm, x, items.segments, item_rotary_, Rows::kLastOfSegment,
-                        options_.gradient_checkpointing);
+  return tokens.index_copy(0, at::tensor(ends, at::kLong).to(device),
+                           weights_.item_emb_tokens.view({1, hidden}).expand({items.segments.count(), hidden}));
+}
+
+at::Tensor Hllm::EncodeItems(const PackedItems& items) const {
+  if (options_.item_schedule != nullptr) options_.item_schedule->BeforeForward(0);
+  if (options_.item_emb_token_n > 0) return ItemForward(ItemInputs(items), items.segments, items.parts, Rows::kLastOfSegment);
+  const PackedItems texts = TextsAlone(items);
+  const at::Tensor embedded = EmbedTokens(options_.item_llm, weights_.item_llm, texts.token_ids);
+  return MeanOfSegments(ItemForward(embedded, texts.segments, items.parts, Rows::kAll), texts.segments);
 }
 
 at::Tensor Hllm::EncodeUsers(const at::Tensor& history_TH, const Segments& segments, Rows rows) const {
-  if (segments.count() == 0) return at::zeros({0, options_.user_llm.hidden_size}, history_TH.options());
-  return DecoderForward(options_.user_llm, weights_.user_llm, history_TH, segments, user_rotary_, rows,
-                        options_.gradient_checkpointing);
+  return DecoderForward(
+      options_.user_llm, weights_.user_llm, history_TH, segments, user_rotary_,
+      {.rows = rows, .checkpointing = options_.gradient_checkpointing, .parts = {}, .schedule = options_.user_schedule});
 }
 
 NceLoss ComputeNceLoss(const at::Tensor& user_RH, const at::Tensor& target_RH, const at::Tensor& negatives_KH,

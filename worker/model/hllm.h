@@ -26,18 +26,21 @@ struct HllmWeights {
   at::Tensor logit_scale;      // []
 };
 
+// What a layer computes at once: enough for large matrix products, few enough that its activations stay in cache.
+inline constexpr int64_t kTokensPerPart = 2048;
+
 // Token ids of several items, packed; a place for the embedding token follows each item's last id (rules X5, X7). A model that
 // pools (item_emb_token_n 0) leaves these places out.
 struct PackedItems {
   Segments segments;               // lengths include the embedding token's place
   std::vector<int64_t> token_ids;  // [T], 0 where an embedding token stands
+  std::vector<int64_t> parts;      // items that are computed at once: a new part begins when one has kTokensPerPart tokens
 
   void Append(std::span<const uint32_t> item_tokens);
-};
 
-// What callers put into one call of EncodeItems: enough for large matrix products, few enough that a layer's activations stay in
-// cache.
-inline constexpr int64_t kTokensPerCall = 2048;
+ private:
+  int64_t tokens_of_part_ = 0;
+};
 
 class Hllm {
  public:
@@ -48,12 +51,16 @@ class Hllm {
     int64_t max_seq_length = 11;    // longest history + 1
     int64_t item_emb_token_n = 1;   // 1: a learned token's hidden state; 0: the mean over the text's (rule X5)
     bool gradient_checkpointing = true;
+    // Told of each model's passes; null: all weights are always there. Must outlive the model and its graphs.
+    WeightSchedule* item_schedule = nullptr;
+    WeightSchedule* user_schedule = nullptr;
   };
 
   Hllm(const Options& options, HllmWeights weights);
 
   // -> [items, H]: hidden state after the last norm at each embedding token (rule M3), or the mean over each item's tokens (rule
-  // X5; throws c10::Error for an item without any, which has no mean). Not normalised.
+  // X5; throws c10::Error for an item without any, which has no mean). Not normalised. No items: [0, H], by the same passes, so
+  // that a rank without work makes the collectives of those that have some.
   at::Tensor EncodeItems(const PackedItems& items) const;
 
   // Packed histories of item embeddings -> output of every position (rule M4), or of each history's last one. Not normalised.
@@ -63,7 +70,9 @@ class Hllm {
   const Options& options() const { return options_; }
 
  private:
-  at::Tensor EncodeByPooling(const PackedItems& items) const;
+  // [T, H]: the embedding tokens' rows overwritten (rule M2).
+  at::Tensor ItemInputs(const PackedItems& items) const;
+  at::Tensor ItemForward(const at::Tensor& x_TH, const Segments& segments, const std::vector<int64_t>& parts, Rows rows) const;
 
   Options options_;
   HllmWeights weights_;

@@ -147,7 +147,12 @@ struct RecomputedLayer : torch::autograd::Function<RecomputedLayer> {
     const at::Tensor x = tensors.back();
     const at::AutoGradMode with_graph(true);
     const at::Tensor out = Layer(*context.layer, context.Weights(tensors), x);
-    const auto gradients = torch::autograd::grad({out}, needed, {grads[0]});
+    // Without a row, some operations leave no graph; their tensors have no gradient then.
+    variable_list gradients(needed.size());
+    if (out.requires_grad()) {
+      gradients = torch::autograd::grad({out}, needed, {grads[0]}, /*retain_graph=*/std::nullopt, /*create_graph=*/false,
+                                        /*allow_unused=*/true);
+    }
     // In the order of forward's arguments: x, the tensors, the context.
     variable_list result(tensors.size() + 1);
     size_t next = 0;

@@ -38,9 +38,10 @@ at::Tensor EncodeTokens(const model::Hllm& hllm, const std::vector<std::vector<u
   const at::NoGradGuard no_graph;
   std::vector<at::Tensor> parts;
   model::PackedItems packed;
+  constexpr int64_t kTokensPerCall = 16 * model::kTokensPerPart;
   for (size_t i = 0; i < items.size(); ++i) {
     packed.Append(items[i]);
-    if (packed.segments.tokens() < model::kTokensPerCall && i + 1 != items.size()) continue;
+    if (packed.segments.tokens() < kTokensPerCall && i + 1 != items.size()) continue;
     parts.push_back(hllm.EncodeItems(packed).to(at::kFloat));
     packed = {};
     ShowProgress(static_cast<double>(i + 1) / static_cast<double>(items.size()));

@@ -1,5 +1,7 @@
 #include "worker/train/artifacts.h"
 
+#include <ATen/ops/empty.h>
+
 #include <charconv>
 #include <chrono>
 #include <map>
@@ -38,54 +40,32 @@ checkpoint::TensorInfo InfoOf(const std::string& name, const at::Tensor& tensor)
   return {.name = name, .dtype = "F32", .shape = tensor.sizes().vec(), .data = bytes.data(), .bytes = bytes.size()};
 }
 
-// Every named tensor of a flat buffer, as bytes that lie in it.
-std::vector<checkpoint::TensorInfo> NamedTensors(const dist::FlatParameters& parameters, const at::Tensor& flat,
-                                                 const std::string& prefix = "") {
-  std::vector<checkpoint::TensorInfo> tensors;
-  for (const auto& [name, range] : parameters.ranges()) tensors.push_back(InfoOf(prefix + name, parameters.view(flat, name)));
-  return tensors;
-}
-
-absl::Status CopyNamedTensors(const checkpoint::SafetensorsFile& file, const std::string& prefix,
-                              const dist::FlatParameters& parameters, const at::Tensor& flat) {
+// This rank's ranges of every tensor, whoever wrote which part of it.
+absl::Status CopyRanges(const checkpoint::PiecedTensors& file, const std::string& prefix, const dist::FlatParameters& parameters,
+                        const at::Tensor& flat) {
   for (const auto& [name, range] : parameters.ranges()) {
-    auto info = file.Find(prefix + name);
-    if (!info.ok()) return info.status();
-    if (info->shape != range.shape)
-      return absl::DataLossError(absl::StrCat(file.path().string(), ": tensor ", name, " has another shape than the model's"));
-    parameters.view(flat, name).copy_(TensorOf(*info));
+    auto shape = file.Shape(prefix + name);
+    if (!shape.ok()) return shape.status();
+    if (*shape != range.shape)
+      return absl::DataLossError(absl::StrCat(file.title(), ": tensor ", prefix, name, " has another shape than the model's"));
+    const at::Tensor values = at::empty({range.numel}, at::kFloat);
+    const auto status =
+        file.Read(prefix + name, range.begin, absl::MakeSpan(values.mutable_data_ptr<float>(), static_cast<size_t>(range.numel)));
+    if (!status.ok()) return status;
+    flat.narrow(0, range.offset, range.numel).copy_(values);
   }
   return absl::OkStatus();
 }
 
-checkpoint::Manifest ManifestOf(const Session& s, ArtifactKind kind) {
-  checkpoint::Manifest m = s.facts;
-  m.kind = kind == ArtifactKind::kRecoveryCheckpoint ? checkpoint::CheckpointKind::kRecovery : checkpoint::CheckpointKind::kEpoch;
-  m.epoch = s.position.epoch;
-  m.step = s.position.step;
-  m.step_in_epoch = s.position.step_in_epoch;
-  m.updates = s.optimizer->steps();
-  m.sample_digest = s.position.digest.Hex();
-  m.best_validation_loss = s.position.best_validation_loss;
-  m.epoch_loss_sum = s.position.epoch_loss_sum;
-  m.epoch_loss_rows = s.position.epoch_loss_rows;
-  m.tokens = s.position.tokens;
-  m.samples = s.position.samples;
-  m.epochs = ToFinishedEpochs(s.position.epochs);
-  m.unread_decay = s.position.unread.factors();
-  return m;
-}
-
 // One side of best_model/: the trained tensors under their own names.
-checkpoint::HfExport SideExport(const Session& s, const std::string& side, const std::filesystem::path& source,
+checkpoint::HfExport SideExport(const WholeWeights& weights, const std::string& side, const std::filesystem::path& source,
                                 const checkpoint::DecoderConfig& config, const checkpoint::ModelWeights& original) {
   checkpoint::HfExport result{.source_dir = source, .config = &config, .original = &original, .trained = {}};
   const std::string prefix = side + ".";
-  for (const auto& [name, range] : s.parameters->ranges()) {
-    if (name.starts_with(prefix)) {
-      const std::string own = name.substr(prefix.size());
-      result.trained[own] = InfoOf(own, s.parameters->weight(name));
-    }
+  for (const auto& [name, tensor] : weights) {
+    if (!name.starts_with(prefix)) continue;
+    const std::string own = name.substr(prefix.size());
+    result.trained[own] = InfoOf(own, tensor);
   }
   return result;
 }
@@ -143,29 +123,46 @@ class Stopwatch {
 
 }  // namespace
 
-absl::StatusOr<ArtifactRecord> StageCheckpoint(const Session& s, ArtifactKind kind) {
-  const Stopwatch watch;
+checkpoint::Manifest ManifestOf(const Session& s, ArtifactKind kind) {
+  checkpoint::Manifest m = s.facts;
+  m.kind = kind == ArtifactKind::kRecoveryCheckpoint ? checkpoint::CheckpointKind::kRecovery : checkpoint::CheckpointKind::kEpoch;
+  m.epoch = s.position.epoch;
+  m.step = s.position.step;
+  m.step_in_epoch = s.position.step_in_epoch;
+  m.updates = s.optimizer->steps();
+  m.sample_digest = s.position.digest.Hex();
+  m.best_validation_loss = s.position.best_validation_loss;
+  m.epoch_loss_sum = s.position.epoch_loss_sum;
+  m.epoch_loss_rows = s.position.epoch_loss_rows;
+  m.tokens = s.position.tokens;
+  m.samples = s.position.samples;
+  m.epochs = ToFinishedEpochs(s.position.epochs);
+  m.unread_decay = s.position.unread.factors();
+  return m;
+}
+
+ArtifactRecord CheckpointRecord(const Session& s, ArtifactKind kind) {
   const bool recovery = kind == ArtifactKind::kRecoveryCheckpoint;
   const std::string name =
       recovery ? absl::StrCat("step-", s.position.step) : absl::StrCat("checkpoint-epoch-", s.position.epoch);
-  ArtifactRecord record{.kind = kind,
-                        .staging_path = StagingPath(s, name),
-                        .path = recovery ? s.job.output_dir / "recovery" / name : s.job.output_dir / name,
-                        .epoch = static_cast<int>(s.position.epoch),
-                        .step = s.position.step};
-  std::vector<checkpoint::TensorInfo> moments = NamedTensors(*s.parameters, s.optimizer->exp_avg(), checkpoint::kFirstMoment);
-  for (auto& info : NamedTensors(*s.parameters, s.optimizer->exp_avg_sq(), checkpoint::kSecondMoment))
-    moments.push_back(std::move(info));
-  auto written = checkpoint::WriteCheckpoint(record.staging_path, ManifestOf(s, kind),
-                                             NamedTensors(*s.parameters, s.parameters->weights()), moments);
-  if (!written.ok()) return WithOutputKind(written.status());
-  record.bytes = static_cast<int64_t>(written->bytes);
-  record.manifest_digest = written->manifest_digest;
-  record.write_seconds = watch.seconds();
-  return record;
+  return {.kind = kind,
+          .staging_path = StagingPath(s, name),
+          .path = recovery ? s.job.output_dir / "recovery" / name : s.job.output_dir / name,
+          .epoch = static_cast<int>(s.position.epoch),
+          .step = s.position.step};
 }
 
-absl::StatusOr<ArtifactRecord> StageBestModel(const Session& s, double validation_loss) {
+WholeWeights GatherWeights(const Session& s) {
+  WholeWeights weights;
+  s.exchange->ForEachWhole(s.parameters->weights(), [&](size_t unit, const at::Tensor& whole) {
+    if (!s.is_rank_zero()) return;
+    for (const dist::PlacedTensor& tensor : s.parameters->layout().units()[unit].tensors)
+      weights[tensor.name] = whole.narrow(0, tensor.offset, tensor.numel()).view(tensor.shape).cpu();
+  });
+  return weights;
+}
+
+absl::StatusOr<ArtifactRecord> StageBestModel(const Session& s, const WholeWeights& weights, double validation_loss) {
   const Stopwatch watch;
   ArtifactRecord record{.kind = ArtifactKind::kBestModel,
                         .staging_path = StagingPath(s, absl::StrCat("best_model-", s.position.step)),
@@ -180,10 +177,10 @@ absl::StatusOr<ArtifactRecord> StageBestModel(const Session& s, double validatio
   Decay(s, "item_llm", *item);
   Decay(s, "user_llm", *user);
   const checkpoint::BestModelTensors tensors{
-      .item = SideExport(s, "item_llm", s.job.item_model_dir, s.item_config, item->weights),
-      .user = SideExport(s, "user_llm", s.job.user_model_dir, s.user_config, user->weights),
-      .item_emb_tokens = InfoOf("item_emb_tokens", s.parameters->weight("item_emb_tokens")),
-      .logit_scale = InfoOf("logit_scale", s.parameters->weight("logit_scale"))};
+      .item = SideExport(weights, "item_llm", s.job.item_model_dir, s.item_config, item->weights),
+      .user = SideExport(weights, "user_llm", s.job.user_model_dir, s.user_config, user->weights),
+      .item_emb_tokens = InfoOf("item_emb_tokens", weights.at("item_emb_tokens")),
+      .logit_scale = InfoOf("logit_scale", weights.at("logit_scale"))};
   const checkpoint::HllmInfo info{.item_emb_token_n = s.job.item_emb_token_n,
                                   .max_seq_length = s.dataset->max_seq_length(),
                                   .max_text_length = s.dataset->max_text_length(),
@@ -233,14 +230,13 @@ absl::Status RestoreCheckpoint(const std::filesystem::path& path, Session& s) {
   if (auto status = checkpoint::CheckContinues(m, s.facts); !status.ok()) {
     return WithKind(status, FailureKind::kBadData, "give the job an output_dir of its own, or output_policy: replace");
   }
-  if (auto status = CopyNamedTensors(*opened->model, "", *s.parameters, s.parameters->weights()); !status.ok()) return status;
-  if (auto status = CopyNamedTensors(*opened->optimizer, checkpoint::kFirstMoment, *s.parameters, s.optimizer->exp_avg());
+  if (auto status = CopyRanges(*opened->model, "", *s.parameters, s.parameters->weights()); !status.ok()) return status;
+  if (auto status = CopyRanges(*opened->optimizer, checkpoint::kFirstMoment, *s.parameters, s.optimizer->exp_avg()); !status.ok())
+    return status;
+  if (auto status = CopyRanges(*opened->optimizer, checkpoint::kSecondMoment, *s.parameters, s.optimizer->exp_avg_sq());
       !status.ok())
     return status;
-  if (auto status = CopyNamedTensors(*opened->optimizer, checkpoint::kSecondMoment, *s.parameters, s.optimizer->exp_avg_sq());
-      !status.ok())
-    return status;
-  FollowMasters(*s.parameters, s.job.compat);
+  FollowMasters(*s.exchange, *s.parameters, s.job.compat);
   s.optimizer->set_steps(m.updates);
   UnreadDecay unread(s.job, s.item_config);
   unread.Restore(m.unread_decay);
@@ -264,7 +260,7 @@ absl::Status RestoreCheckpoint(const std::filesystem::path& path, Session& s) {
 absl::StatusOr<checkpoint::Manifest> LoadCheckpointWeights(const std::filesystem::path& path, dist::FlatParameters& parameters) {
   auto opened = checkpoint::OpenCheckpoint(path);
   if (!opened.ok()) return opened.status();
-  if (auto status = CopyNamedTensors(*opened->model, "", parameters, parameters.weights()); !status.ok()) return status;
+  if (auto status = CopyRanges(*opened->model, "", parameters, parameters.weights()); !status.ok()) return status;
   return std::move(opened->manifest);
 }
 
@@ -272,10 +268,10 @@ void CopyBestModelWeights(const checkpoint::BestModel& best, dist::FlatParameter
   for (const auto& [side, weights] : {std::pair("item_llm.", &best.item), std::pair("user_llm.", &best.user)}) {
     for (const auto& [name, info] : weights->tensors) {
       const std::string full = side + name;
-      if (parameters.ranges().contains(full)) parameters.weight(full).copy_(TensorOf(info));
+      if (parameters.ranges().contains(full)) parameters.SetWeight(full, TensorOf(info));
     }
   }
-  parameters.weight("item_emb_tokens").copy_(TensorOf(best.item_emb_tokens));
+  parameters.SetWeight("item_emb_tokens", TensorOf(best.item_emb_tokens));
   parameters.weight("logit_scale").copy_(TensorOf(best.logit_scale)).clamp_(0, model::kMaxLogitScale);  // rule W14
 }
 

@@ -1,10 +1,14 @@
-// Checkpoints and best_model/ of a training session, written whole into a staging folder of this generation; the coordinator's
-// commit moves them to their final place. And the way back.
+// Checkpoints and best_model/ of a training session: what is in them, and the way back. They are written into a staging folder of
+// this generation; the coordinator's commit moves them to their final place. Who writes checkpoints: checkpoint_writer.h.
 //
-// Threads: the training thread. Rank 0 writes (every rank holds the same state while ZeRO is off).
+// Threads: the training thread.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <filesystem>
+#include <map>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "worker/checkpoint/best_model.h"
@@ -14,12 +18,17 @@
 
 namespace pixelrec::train {
 
-// checkpoint-epoch-N/ or recovery/step-N/ with weights, moments and position. RESOURCE_EXHAUSTED: no space; earlier checkpoints
-// stay.
-absl::StatusOr<ArtifactRecord> StageCheckpoint(const Session& session, ArtifactKind kind);
+// A checkpoint that is about to be written: where to, and of which step.
+ArtifactRecord CheckpointRecord(const Session& session, ArtifactKind kind);
+// Its manifest, but for the files.
+checkpoint::Manifest ManifestOf(const Session& session, ArtifactKind kind);
 
-// best_model/: both LLMs as model directories, the embedding token and the logit scale.
-absl::StatusOr<ArtifactRecord> StageBestModel(const Session& session, double validation_loss);
+// Every trained tensor whole, on the CPU; empty on ranks other than 0. Collective.
+using WholeWeights = std::map<std::string, at::Tensor>;
+WholeWeights GatherWeights(const Session& session);
+
+// best_model/: both LLMs as model directories, the embedding token and the logit scale. Rank 0.
+absl::StatusOr<ArtifactRecord> StageBestModel(const Session& session, const WholeWeights& weights, double validation_loss);
 
 // The best_model/ that lies in output_dir, as an artifact of this generation with nothing staged: committing it leaves it where
 // it is. NOT_FOUND: none. DATA_LOSS: damaged.

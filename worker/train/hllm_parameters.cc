@@ -6,6 +6,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <cstddef>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -31,7 +32,7 @@ std::string LayerPrefix(const std::string& side, int64_t layer) { return absl::S
 
 // Leaves are named after what they are to the layer function, tensors after their names in files.
 dist::Unit UnitOf(const std::vector<checkpoint::ModelTensor>& tensors, const std::string& side, const std::string& leaf_prefix) {
-  dist::Unit unit{leaf_prefix, {}};
+  dist::Unit unit{leaf_prefix, {}, 0};
   for (const checkpoint::ModelTensor& tensor : tensors) {
     dist::Leaf leaf{leaf_prefix + tensor.role, {}};
     for (const auto& part : tensor.parts) leaf.parts.push_back({absl::StrCat(side, ".", part.name), part.shape});
@@ -68,18 +69,23 @@ model::DecoderWeights DecoderLeaves(const dist::FlatParameters& p, const std::st
 
 model::DecoderDescription Describe(const DecoderConfig& config) { return config; }
 
-std::vector<dist::Unit> HllmUnits(const DecoderConfig& item_llm, const DecoderConfig& user_llm, int64_t item_emb_token_n) {
+std::vector<dist::Unit> HllmUnits(const DecoderConfig& item_llm, const DecoderConfig& user_llm, int64_t item_emb_token_n,
+                                  int item_zero_stage, int user_zero_stage) {
   const auto single = [](const std::string& name, std::vector<int64_t> shape) {
     return dist::Leaf{name, {{name, std::move(shape)}}};
   };
   const checkpoint::DecoderLayout item = checkpoint::LayoutOf(item_llm), user = checkpoint::LayoutOf(user_llm);
   std::vector<dist::Unit> units;
   units.push_back(UnitOf(item.embeddings, "item_llm", "item_llm."));
-  for (const auto& [side, layout] : {std::pair("item_llm", &item), std::pair("user_llm", &user)}) {
-    for (size_t i = 0; i < layout->layers.size(); ++i)
+  units.back().stage = item_zero_stage;
+  for (const auto& [side, layout, stage] :
+       {std::tuple("item_llm", &item, item_zero_stage), std::tuple("user_llm", &user, user_zero_stage)}) {
+    for (size_t i = 0; i < layout->layers.size(); ++i) {
       units.push_back(UnitOf(layout->layers[i], side, LayerPrefix(side, static_cast<int64_t>(i))));
+      units.back().stage = stage;
+    }
   }
-  dist::Unit head{"head", {}};
+  dist::Unit head{"head", {}, 0};
   Append(UnitOf(item.head, "item_llm", "item_llm."), head);
   Append(UnitOf(user.head, "user_llm", "user_llm."), head);
   head.leaves.push_back(single("item_emb_tokens", {1, item_emb_token_n, item_llm.hidden_size}));
@@ -101,7 +107,7 @@ absl::StatusOr<std::vector<std::string>> LoadSide(const std::filesystem::path& m
   if (!opened.ok()) return opened.status();
   for (const auto& [name, info] : opened->tensors) {
     const std::string full = absl::StrCat(side, ".", name);
-    if (parameters.ranges().contains(full)) parameters.weight(full).copy_(TensorOf(info));
+    if (parameters.ranges().contains(full)) parameters.SetWeight(full, TensorOf(info));
   }
   return std::move(opened->ignored);
 }
@@ -120,7 +126,7 @@ void InitializeSide(const DecoderConfig& config, const std::string& side, uint64
       for (const auto& part : tensor.parts) {
         const std::string name = absl::StrCat(side, ".", part.name);
         if (parameters.ranges().contains(name))
-          parameters.weight(name).copy_(InitialTensor(config, tensor.role, name, part.shape, seed));
+          parameters.SetWeight(name, InitialTensor(config, tensor.role, name, part.shape, seed));
       }
     }
   };

@@ -20,9 +20,10 @@ namespace pixelrec::train {
 model::DecoderDescription Describe(const checkpoint::DecoderConfig& config);
 
 // Units in the order of the forward pass: embeddings, item layers, user layers, head (hllm.md 4.1).
-// item_emb_tokens is [1, item_emb_token_n, H]; with 0 an empty tensor.
+// item_emb_tokens is [1, item_emb_token_n, H]; with 0 an empty tensor. The head (last norms, embedding token, scale) is a few KB
+// that every step of every pass reads: it is never sharded.
 std::vector<dist::Unit> HllmUnits(const checkpoint::DecoderConfig& item_llm, const checkpoint::DecoderConfig& user_llm,
-                                  int64_t item_emb_token_n = 1);
+                                  int64_t item_emb_token_n = 1, int item_zero_stage = 0, int user_zero_stage = 0);
 
 // The model's leaves.
 model::HllmWeights LeafWeights(const dist::FlatParameters& parameters, int64_t item_layers, int64_t user_layers);

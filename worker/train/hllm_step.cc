@@ -1,39 +1,19 @@
 #include "worker/train/hllm_step.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
-#include <span>
 #include <vector>
 
 #include "worker/eval/item_matrix.h"
 #include "worker/model/compat_loss.h"
 
 namespace pixelrec::train {
-namespace {
-
-// [items, H], in several calls; with gradient checkpointing the memory is the layers' inputs of all calls.
-at::Tensor EncodeDistinctItems(const data::Dataset& dataset, const model::Hllm& hllm, std::span<const uint32_t> items) {
-  std::vector<at::Tensor> parts;
-  for (size_t begin = 0; begin < items.size();) {
-    size_t end = begin;
-    for (int64_t tokens = 0; end < items.size() && tokens < model::kTokensPerCall; ++end) {
-      tokens += static_cast<int64_t>(dataset.tokens(items[end]).size()) + 1;
-    }
-    parts.push_back(hllm.EncodeItems(eval::PackItems(dataset, items.subspan(begin, end - begin))));
-    begin = end;
-  }
-  if (parts.empty()) return hllm.EncodeItems({});
-  return parts.size() == 1 ? parts.front() : at::cat(parts, 0);
-}
-
-}  // namespace
 
 MicroStep ForwardMicroStep(const data::Dataset& dataset, const model::Hllm& hllm, const dist::ProcessGroup& group,
                            const data::RankBatch& batch, const CompatTraining& compat) {
-  const at::Tensor items_IH = EncodeDistinctItems(dataset, hllm, batch.items);
+  const at::Tensor items_IH = hllm.EncodeItems(eval::PackItems(dataset, batch.items));
   const auto gather = [&](const std::vector<int64_t>& rows) {
     return items_IH.index_select(0, at::tensor(rows, at::kLong).to(items_IH.device()));
   };

@@ -2,7 +2,6 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_fused_adamw.h>
-#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -12,18 +11,18 @@
 
 namespace pixelrec::train {
 
-double ClipGradients(dist::FlatParameters& parameters, double max_norm) {
-  const double norm = at::linalg_vector_norm(parameters.gradients(), 2, {}, false, at::kDouble).item<double>();
+double ClipGradients(const dist::UnitExchange& exchange, dist::FlatParameters& parameters, double max_norm) {
+  const double norm = std::sqrt(exchange.SumOfSquares(parameters.gradients()));
   if (!std::isfinite(norm)) return norm;
   const double factor = max_norm / (norm + 1e-6);
   if (factor < 1) at::Tensor(parameters.gradients()).mul_(factor);
   return norm;
 }
 
-void FollowMasters(dist::FlatParameters& parameters, const CompatTraining& compat) {
+void FollowMasters(dist::UnitExchange& exchange, dist::FlatParameters& parameters, const CompatTraining& compat) {
   const at::NoGradGuard no_graph;
   if (!compat.bf16_rounding) parameters.weight("logit_scale").clamp_(0, model::kMaxLogitScale);
-  parameters.RoundWeights();
+  exchange.PublishWeights();
   if (compat.bf16_rounding) parameters.leaf("logit_scale").clamp_(0, model::kMaxLogitScale);
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "worker/dist/flat_parameters.h"
+#include "worker/dist/unit_exchange.h"
 #include "worker/train/parameter_groups.h"
 #include "worker/train/train_job.h"
 
@@ -16,11 +17,12 @@ namespace pixelrec::train {
 
 // Scales the gradients in place so that their norm over all trained tensors is at most `max_norm`; returns the norm before.
 // Not finite: the gradients are left alone and the caller must skip the step.
-double ClipGradients(dist::FlatParameters& parameters, double max_norm);
+// Collective: the shares of all ranks make up the norm, so every rank scales alike.
+double ClipGradients(const dist::UnitExchange& exchange, dist::FlatParameters& parameters, double max_norm);
 
 // What the model computes with after any change of the masters: logit_scale clamped to [0, ln 100], in place (rule W14), or in
-// the rounded copy alone, so that the master may drift above (rules N1, P1 of `compat`).
-void FollowMasters(dist::FlatParameters& parameters, const CompatTraining& compat);
+// the rounded copy alone, so that the master may drift above (rules N1, P1 of `compat`). Collective.
+void FollowMasters(dist::UnitExchange& exchange, dist::FlatParameters& parameters, const CompatTraining& compat);
 
 class AdamW {
  public:

@@ -44,11 +44,14 @@ absl::StatusOr<std::vector<ParameterGroup>> GroupParameters(const dist::FlatPara
                                                             const std::vector<std::pair<std::string, double>>& lr_mult_prefix) {
   std::vector<Trained> trained;
   std::set<std::string> fitting;
+  bool any_trained = false;
   for (const auto& [name, range] : parameters.ranges()) {
     if (Frozen(name, freeze)) continue;
     for (const auto& [prefix, factor] : lr_mult_prefix) {
       if (HasPrefix(name, prefix)) fitting.insert(prefix);
     }
+    any_trained = true;
+    if (range.numel == 0) continue;  // another rank's
     const std::pair<std::string, double>* const longest = LongestPrefix(name, lr_mult_prefix);
     trained.push_back({range.offset, range.offset + range.numel, longest == nullptr ? 1.0 : longest->second});
   }
@@ -57,11 +60,11 @@ absl::StatusOr<std::vector<ParameterGroup>> GroupParameters(const dist::FlatPara
     return absl::InvalidArgumentError(absl::StrCat("lr_mult_prefix: no trained parameter's name begins with \"", prefix,
                                                    "\"; names begin with item_llm., user_llm., item_emb_tokens or logit_scale"));
   }
-  if (trained.empty()) return absl::InvalidArgumentError("freeze: nothing is left to train");
+  if (!any_trained) return absl::InvalidArgumentError("freeze: nothing is left to train");
 
   std::sort(trained.begin(), trained.end(), [](const Trained& a, const Trained& b) { return a.offset < b.offset; });
   std::map<double, ParameterGroup> groups;
-  double last = trained.front().factor;
+  double last = trained.empty() ? 1 : trained.front().factor;
   for (size_t i = 0; i < trained.size(); ++i) {
     const Trained& t = trained[i];
     auto& [factor, ranges] = groups[t.factor];

@@ -119,25 +119,36 @@ absl::Status OpenModels(Session& s, WorkerLink& link) {
     *config = *std::move(read);
   }
   if (auto status = CheckModelsFit(s); !status.ok()) return status;
-  s.parameters = std::make_unique<dist::FlatParameters>(HllmUnits(s.item_config, s.user_config, s.job.item_emb_token_n),
-                                                        at::TensorOptions(at::kFloat),
-                                                        s.job.compat.bf16_rounding ? at::kBFloat16 : at::kFloat);
+  s.parameters = std::make_unique<dist::FlatParameters>(
+      HllmUnits(s.item_config, s.user_config, s.job.item_emb_token_n, s.job.item_zero_stage, s.job.user_zero_stage),
+      at::TensorOptions(at::kFloat), s.job.compat.bf16_rounding ? at::kBFloat16 : at::kFloat,
+      dist::FlatParameters::Sharding{s.job.rank, s.job.world_size});
   if (auto status = FillSides(s, link); !status.ok()) return status;
   InitializeHead(s.job.seed, *s.parameters);
   for (const std::string& side : s.job.freeze) s.parameters->Freeze(side + ".");
+  auto groups = GroupParameters(*s.parameters, s.job.freeze, s.job.lr_mult_prefix);
+  if (!groups.ok()) return groups.status();
+  s.optimizer = std::make_unique<AdamW>(*s.parameters, *groups, AdamW::Options{.weight_decay = s.job.weight_decay});
+  s.position.unread = UnreadDecay(s.job, s.item_config);
+  return absl::OkStatus();
+}
+
+// The model over its units, wherever they are (hllm.md 4.1).
+void BuildModel(Session& s) {
+  s.exchange = std::make_unique<dist::UnitExchange>(*s.parameters, s.unit_group);
+  const auto item_layers = static_cast<size_t>(s.item_config.num_hidden_layers);
+  s.item_schedule = std::make_unique<SideSchedule>(*s.exchange, 1, true);
+  s.user_schedule = std::make_unique<SideSchedule>(*s.exchange, 1 + item_layers, false);
   s.hllm =
       std::make_unique<model::Hllm>(model::Hllm::Options{.item_llm = Describe(s.item_config),
                                                          .user_llm = Describe(s.user_config),
                                                          .max_text_length = s.dataset->max_text_length(),
                                                          .max_seq_length = s.dataset->max_seq_length(),
                                                          .item_emb_token_n = s.job.item_emb_token_n,
-                                                         .gradient_checkpointing = s.job.gradient_checkpointing},
+                                                         .gradient_checkpointing = s.job.gradient_checkpointing,
+                                                         .item_schedule = s.item_schedule.get(),
+                                                         .user_schedule = s.user_schedule.get()},
                                     LeafWeights(*s.parameters, s.item_config.num_hidden_layers, s.user_config.num_hidden_layers));
-  auto groups = GroupParameters(*s.parameters, s.job.freeze, s.job.lr_mult_prefix);
-  if (!groups.ok()) return groups.status();
-  s.optimizer = std::make_unique<AdamW>(*s.parameters, *groups, AdamW::Options{.weight_decay = s.job.weight_decay});
-  s.position.unread = UnreadDecay(s.job, s.item_config);
-  return absl::OkStatus();
 }
 
 absl::Status MeetPeers(Session& s, WorkerLink& link) {
@@ -153,12 +164,15 @@ absl::Status MeetPeers(Session& s, WorkerLink& link) {
     return dist::Rendezvous::Connect(store->first, static_cast<uint16_t>(store->second), kStoreTimeout);
   }();
   if (!rendezvous.ok()) return rendezvous.status();
-  auto group = dist::ProcessGroup::Join(*rendezvous, {.rank = s.job.rank,
-                                                      .world_size = s.job.world_size,
-                                                      .host_address = s.job.host_address,
-                                                      .prefix = absl::StrCat(s.job.job_id, "/", s.job.generation)});
-  if (!group.ok()) return group.status();
-  s.group = *std::move(group);
+  for (const auto& [group, purpose] : {std::pair(&s.group, "main"), std::pair(&s.unit_group, "units")}) {
+    auto joined =
+        dist::ProcessGroup::Join(*rendezvous, {.rank = s.job.rank,
+                                               .world_size = s.job.world_size,
+                                               .host_address = s.job.host_address,
+                                               .prefix = absl::StrCat(s.job.job_id, "/", s.job.generation, "/", purpose)});
+    if (!joined.ok()) return joined.status();
+    *group = *std::move(joined);
+  }
   return absl::OkStatus();
 }
 
@@ -197,7 +211,7 @@ absl::Status LoadPosition(Session& s, WorkerLink& link) {
     if (s.is_rank_zero()) link.Notice(false, *started);
   }
   if (s.job.compat.bf16_rounding) s.parameters->RoundMasters();
-  FollowMasters(*s.parameters, s.job.compat);
+  FollowMasters(*s.exchange, *s.parameters, s.job.compat);
   return absl::OkStatus();
 }
 
@@ -232,6 +246,7 @@ absl::StatusOr<std::unique_ptr<Session>> OpenSession(const TrainJob& job, Worker
   if (auto status = OpenModels(*session, link); !status.ok()) return WithKind(status, FailureKind::kBadModel);
   if (auto status = CollectFacts(*session); !status.ok()) return WithKind(status, FailureKind::kBadModel);
   if (auto status = MeetPeers(*session, link); !status.ok()) return WithKind(status, FailureKind::kCollective);
+  BuildModel(*session);
   if (auto status = ClaimOutput(*session, link); !status.ok()) return status;
   if (auto status = LoadPosition(*session, link); !status.ok()) return status;
   if (job.bf16 && session->is_rank_zero()) {

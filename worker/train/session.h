@@ -16,8 +16,10 @@
 #include "worker/data/dataset.h"
 #include "worker/dist/flat_parameters.h"
 #include "worker/dist/process_group.h"
+#include "worker/dist/unit_exchange.h"
 #include "worker/model/hllm.h"
 #include "worker/train/optimizer.h"
+#include "worker/train/side_schedule.h"
 #include "worker/train/train_job.h"
 #include "worker/train/unread_decay.h"
 
@@ -43,10 +45,15 @@ struct Session {
   std::unique_ptr<data::Dataset> dataset;
   checkpoint::DecoderConfig item_config;
   checkpoint::DecoderConfig user_config;
+  // Embeddings, statistics and everything else small; units of weights and gradients have a group of their own.
+  dist::ProcessGroup group = dist::ProcessGroup::Alone();
+  dist::ProcessGroup unit_group = dist::ProcessGroup::Alone();
   std::unique_ptr<dist::FlatParameters> parameters;
+  std::unique_ptr<dist::UnitExchange> exchange;
+  std::unique_ptr<SideSchedule> item_schedule;
+  std::unique_ptr<SideSchedule> user_schedule;
   std::unique_ptr<model::Hllm> hllm;
   std::unique_ptr<AdamW> optimizer;
-  dist::ProcessGroup group = dist::ProcessGroup::Alone();
   data::BatchOptions batches;
   int64_t steps_per_epoch = 0;
   int64_t total_steps = 0;

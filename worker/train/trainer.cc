@@ -12,6 +12,7 @@
 #include "worker/eval/ranking.h"
 #include "worker/train/artifacts.h"
 #include "worker/train/batch_prefetcher.h"
+#include "worker/train/checkpoint_writer.h"
 #include "worker/train/early_stopping.h"
 #include "worker/train/evaluation.h"
 #include "worker/train/failure.h"
@@ -30,7 +31,8 @@ double SecondsSince(Clock::time_point start) { return std::chrono::duration<doub
 
 class Trainer {
  public:
-  Trainer(Session& session, WorkerLink& link, ProgressLog& log) : s_(session), link_(link), log_(log), step_(session, link) {}
+  Trainer(Session& session, WorkerLink& link, ProgressLog& log)
+      : s_(session), link_(link), log_(log), step_(session, link), checkpoint_(session) {}
 
   absl::Status Run() {
     link_.TrainingStarted(s_.position.step);
@@ -66,7 +68,7 @@ class Trainer {
     epoch_start_ = Clock::now();
     BatchPrefetcher batches(*s_.dataset, s_.batches, epoch(), s_.position.step_in_epoch, s_.job.dataloader_num_workers);
     while (s_.position.step_in_epoch < s_.steps_per_epoch) {
-      auto done = step_.Run(batches, epoch());
+      auto done = step_.Run(batches, epoch(), {.checkpoint_due = DueByTime(), .checkpoint_written = checkpoint_.written()});
       if (!done.ok()) return done.status();
       train_seconds_ += done->seconds;
       log_.Step(*done, epoch());
@@ -75,36 +77,41 @@ class Trainer {
     return absl::OkStatus();
   }
 
+  // Only rank 0's clock counts.
+  bool DueByTime() const {
+    return s_.is_rank_zero() && s_.job.checkpoint_every_seconds > 0 &&
+           SecondsSince(last_checkpoint_) >= static_cast<double>(s_.job.checkpoint_every_seconds);
+  }
+
   // Stop requests and recovery checkpoints: at a step border, decided alike on all ranks (flags travel with the step's
   // statistics).
   absl::Status AfterStep(const StepOutcome& step) {
     const bool epoch_ends = s_.position.step_in_epoch == s_.steps_per_epoch;
     if (step.stop_requested) {
-      if (step.checkpoint_before_stop && s_.is_rank_zero() && !epoch_ends) {
-        if (auto status = Stage(ArtifactKind::kRecoveryCheckpoint); !status.ok()) return status;
-        if (auto status = AwaitCommits(); !status.ok()) return status;
-      }
+      if (step.checkpoint_before_stop && !epoch_ends) StartCheckpoint(ArtifactKind::kRecoveryCheckpoint);
+      ConcludeCheckpoint();
+      if (auto status = AwaitCommits(); !status.ok()) return status;
       return absl::CancelledError("stopped as asked");
     }
+    if (step.checkpoint_written) ConcludeCheckpoint();
     const bool due_by_steps = s_.job.checkpoint_every_steps > 0 && s_.position.step % s_.job.checkpoint_every_steps == 0;
-    const bool due_by_time = s_.job.checkpoint_every_seconds > 0 &&
-                             SecondsSince(last_checkpoint_) >= static_cast<double>(s_.job.checkpoint_every_seconds);
-    // Only rank 0 writes, so only rank 0's clock matters.
-    if (s_.is_rank_zero() && !epoch_ends && (due_by_steps || due_by_time)) return Stage(ArtifactKind::kRecoveryCheckpoint);
+    if (!epoch_ends && (due_by_steps || step.checkpoint_due)) StartCheckpoint(ArtifactKind::kRecoveryCheckpoint);
     return absl::OkStatus();
   }
 
-  // A checkpoint that can't be written doesn't end the job: it is reported, and the one before stays.
-  absl::Status Stage(ArtifactKind kind) {
+  // One at a time: a disk that is slower than the interval slows training down rather than filling memory with copies.
+  void StartCheckpoint(ArtifactKind kind) {
+    ConcludeCheckpoint();
     last_checkpoint_ = Clock::now();
-    auto staged = StageCheckpoint(s_, kind);
-    if (!staged.ok()) {
-      link_.Notice(
-          true, absl::StrCat("checkpoint at step ", s_.position.step, " failed, training goes on: ", staged.status().message()));
-      return absl::OkStatus();
-    }
-    Announce(*staged);
-    return absl::OkStatus();
+    checkpoint_.Start(kind);
+  }
+
+  // A checkpoint that can't be written doesn't end the job: it is reported, and the one before stays.
+  void ConcludeCheckpoint() {
+    auto staged = checkpoint_.Conclude();
+    if (staged.ok() && *staged) Announce(**staged);
+    if (!staged.ok() && s_.is_rank_zero())
+      link_.Notice(true, absl::StrCat("a checkpoint failed, training goes on: ", staged.status().message()));
   }
 
   void Announce(const ArtifactRecord& artifact) {
@@ -134,19 +141,24 @@ class Trainer {
     s_.position.epoch_loss_sum = 0;
     s_.position.epoch_loss_rows = 0;
     s_.position.epochs.push_back(record);
-    if (!s_.is_rank_zero()) return absl::OkStatus();
-    log_.Epoch(record);
-    link_.EpochFinished(record);
+    if (s_.is_rank_zero()) {
+      log_.Epoch(record);
+      link_.EpochFinished(record);
+    }
     return WriteEpochArtifacts(record);
   }
 
   absl::Status WriteEpochArtifacts(const EpochRecord& record) {
     if (record.best) {
-      auto best = StageBestModel(s_, record.validation_loss);
-      if (!best.ok()) return best.status();
-      Announce(*best);
+      const WholeWeights weights = GatherWeights(s_);
+      if (s_.is_rank_zero()) {
+        auto best = StageBestModel(s_, weights, record.validation_loss);
+        if (!best.ok()) return best.status();
+        Announce(*best);
+      }
     }
-    return Stage(ArtifactKind::kEpochCheckpoint);
+    StartCheckpoint(ArtifactKind::kEpochCheckpoint);
+    return absl::OkStatus();
   }
 
   absl::Status Evaluate(EpochRecord& record) {
@@ -175,6 +187,7 @@ class Trainer {
   }
 
   absl::Status FinishJob() {
+    ConcludeCheckpoint();
     if (auto status = AwaitCommits(); !status.ok()) return status;
     s_.group.Barrier();  // best_model/ is in place before any rank reads it
     const auto start = Clock::now();
@@ -182,7 +195,7 @@ class Trainer {
     if (s_.position.best_validation_loss && !last_is_best) {
       const auto best = s_.job.output_dir / "best_model";
       if (auto status = LoadBestModelWeights(best, *s_.parameters); !status.ok()) return status;
-      FollowMasters(*s_.parameters, s_.job.compat);
+      FollowMasters(*s_.exchange, *s_.parameters, s_.job.compat);
       if (s_.is_rank_zero()) link_.Notice(false, "the last epoch wasn't the best: the test metrics are best_model's");
     }
     const at::Tensor items = EncodeItems("evaluate");
@@ -204,6 +217,7 @@ class Trainer {
   WorkerLink& link_;
   ProgressLog& log_;
   TrainingStep step_;
+  CheckpointWriter checkpoint_;
   std::vector<ArtifactRecord> staged_;  // not known to be committed yet
   double train_seconds_ = 0;
   double evaluation_seconds_ = 0;

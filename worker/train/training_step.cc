@@ -74,21 +74,22 @@ TrainingStep::Sums TrainingStep::Accumulate(BatchPrefetcher& batches, int epoch,
     sums.loss += forward.loss.item<double>() * weight;
     sums.statistics.add_(forward.statistics.cpu());
     record.backward_seconds += lap();
+    s_.exchange->FinishBackward(micro + 1 == micro_steps);
+    record.communication_seconds += lap();
   }
   s_.position.digest.Merge(MergeOverRanks(s_.group, digest));
   return sums;
 }
 
-void TrainingStep::Reduce(const Sums& mine, StepOutcome& outcome) {
+void TrainingStep::Reduce(const Sums& mine, const StepFlags& flags, StepOutcome& outcome) {
   StepRecord& record = outcome.record;
-  s_.group.AllReduceSum(s_.parameters->compute_gradients());
-  s_.parameters->CollectGradients();
   // One small reduction carries everything else that all ranks must agree on.
   const std::optional<StopRequest> stop = link_.StopRequested();
-  at::Tensor reduced = at::cat({at::tensor({mine.loss, static_cast<double>(record.samples), static_cast<double>(record.tokens),
-                                            stop ? 1.0 : 0.0, stop && stop->checkpoint ? 1.0 : 0.0},
-                                           at::kDouble),
-                                mine.statistics});
+  at::Tensor reduced = at::cat(
+      {at::tensor({mine.loss, static_cast<double>(record.samples), static_cast<double>(record.tokens), stop ? 1.0 : 0.0,
+                   stop && stop->checkpoint ? 1.0 : 0.0, flags.checkpoint_due ? 1.0 : 0.0, flags.checkpoint_written ? 1.0 : 0.0},
+                  at::kDouble),
+       mine.statistics});
   s_.group.AllReduceSum(reduced);
   const double* sums = reduced.const_data_ptr<double>();
   record.loss = sums[0];
@@ -96,7 +97,9 @@ void TrainingStep::Reduce(const Sums& mine, StepOutcome& outcome) {
   outcome.global_tokens = static_cast<int64_t>(sums[2]);
   outcome.stop_requested = sums[3] > 0;
   outcome.checkpoint_before_stop = sums[4] > 0;
-  const double* statistics = sums + 5;
+  outcome.checkpoint_due = sums[5] > 0;
+  outcome.checkpoint_written = sums[6] == s_.group.world_size();
+  const double* statistics = sums + 7;
   const double rows = std::max(1.0, statistics[0]);
   record.nce_samples = statistics[1] / rows;
   for (size_t i = 0; i < model::kNceTopK.size(); ++i) {
@@ -124,12 +127,12 @@ absl::Status TrainingStep::WatchForCollapse(const StepRecord& record) {
 absl::Status TrainingStep::Apply(StepRecord& record) {
   const at::NoGradGuard no_graph;
   constexpr double kNoLimit = std::numeric_limits<double>::infinity();
-  record.grad_norm = ClipGradients(*s_.parameters, s_.job.compat.no_clipping ? kNoLimit : s_.job.max_grad_norm);
+  record.grad_norm = ClipGradients(*s_.exchange, *s_.parameters, s_.job.compat.no_clipping ? kNoLimit : s_.job.max_grad_norm);
   record.nonfinite = !std::isfinite(record.grad_norm) || !std::isfinite(record.loss);
   if (!record.nonfinite) {
     s_.optimizer->Step(record.learning_rate);
     s_.position.unread.Step(record.learning_rate);
-    FollowMasters(*s_.parameters, s_.job.compat);
+    FollowMasters(*s_.exchange, *s_.parameters, s_.job.compat);
     nonfinite_in_row_ = 0;
     return absl::OkStatus();
   }
@@ -146,7 +149,7 @@ absl::Status TrainingStep::Apply(StepRecord& record) {
                   "lower learning_rate or raise warmup_ratio; the last committed checkpoint is good");
 }
 
-absl::StatusOr<StepOutcome> TrainingStep::Run(BatchPrefetcher& batches, int epoch) {
+absl::StatusOr<StepOutcome> TrainingStep::Run(BatchPrefetcher& batches, int epoch, const StepFlags& flags) {
   const auto start = Clock::now();
   StepOutcome outcome;
   StepRecord& record = outcome.record;
@@ -157,8 +160,8 @@ absl::StatusOr<StepOutcome> TrainingStep::Run(BatchPrefetcher& batches, int epoc
   const Sums mine = Accumulate(batches, epoch, record);
 
   Lap lap;
-  Reduce(mine, outcome);
-  record.communication_seconds = lap();
+  Reduce(mine, flags, outcome);
+  record.communication_seconds += lap();
   if (auto status = WatchForCollapse(record); !status.ok()) return status;
   auto status = Apply(record);
   record.optimizer_seconds = lap();

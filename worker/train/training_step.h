@@ -15,6 +15,12 @@
 
 namespace pixelrec::train {
 
+// What a rank tells the others with its step, so that all of them act alike after it.
+struct StepFlags {
+  bool checkpoint_due = false;     // by rank 0's clock
+  bool checkpoint_written = true;  // this rank's shard of the one under way
+};
+
 struct StepOutcome {
   StepRecord record;
   double seconds = 0;
@@ -23,6 +29,8 @@ struct StepOutcome {
   // Any rank's stop request, seen by all ranks after the same step.
   bool stop_requested = false;
   bool checkpoint_before_stop = false;
+  bool checkpoint_due = false;      // some rank said so
+  bool checkpoint_written = false;  // all ranks said so
 };
 
 class TrainingStep {
@@ -32,7 +40,7 @@ class TrainingStep {
 
   // Runs the next step and moves session.position past it. INVALID_ARGUMENT: too many steps in a row were not finite
   // (kNonfiniteLoss) or showed embeddings that are all alike (kLossCollapse).
-  absl::StatusOr<StepOutcome> Run(BatchPrefetcher& batches, int epoch);
+  absl::StatusOr<StepOutcome> Run(BatchPrefetcher& batches, int epoch, const StepFlags& flags);
 
  private:
   // What this rank's micro-steps add up to.
@@ -41,10 +49,10 @@ class TrainingStep {
     int64_t global_valid_rows = 0;
     at::Tensor statistics;  // model::NceStatistics
   };
-  // Forward and backward of every micro-step.
+  // Forward and backward of every micro-step, and the sums of gradients over ranks.
   Sums Accumulate(BatchPrefetcher& batches, int epoch, StepRecord& record);
-  // Sums over ranks: gradients, and everything that all ranks must agree on.
-  void Reduce(const Sums& mine, StepOutcome& outcome);
+  // Sums over ranks of everything else that all ranks must agree on.
+  void Reduce(const Sums& mine, const StepFlags& flags, StepOutcome& outcome);
   absl::Status Apply(StepRecord& record);
   absl::Status WatchForCollapse(const StepRecord& record);
 

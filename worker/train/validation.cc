@@ -17,7 +17,13 @@ double ValidationLoss(const data::Dataset& dataset, const model::Hllm& hllm, con
   const at::NoGradGuard no_graph;
   const int64_t batches = data::ValidationBatches(dataset);
   std::vector<double> sums(static_cast<size_t>(batches), 0), rows(static_cast<size_t>(batches), 0);
-  for (int64_t b = group.rank(); b < batches; b += group.world_size()) {
+  // Every rank makes the same number of passes, an empty one at the end: they may be collective (model::WeightSchedule).
+  for (int64_t first = 0; first < batches; first += group.world_size()) {
+    const int64_t b = first + group.rank();
+    if (b >= batches) {
+      hllm.EncodeUsers(items_IH.narrow(0, 0, 0).to(hllm.weights().logit_scale.scalar_type()), {}, model::Rows::kLastOfSegment);
+      continue;
+    }
     const data::ValidationBatch batch = data::MakeValidationBatch(dataset, seed, b);
     // `items` of the batch are item ids, which are the rows of the matrix.
     const auto embeddings = [&](const std::vector<int64_t>& indices) {

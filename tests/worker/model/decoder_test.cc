@@ -33,16 +33,19 @@ struct Fixture {
 
   OutputAndGradients Run(Rows rows, bool checkpointing) const {
     return Differentiate(
-        [&](const auto&) { return DecoderForward(description, weights, x, segments, rotary, rows, checkpointing); }, Inputs());
+        [&](const auto&) {
+          return DecoderForward(description, weights, x, segments, rotary, {.rows = rows, .checkpointing = checkpointing});
+        },
+        Inputs());
   }
 };
 
 TEST(Decoder, PackedEqualsOneByOneRuleX7) {
   const Fixture f;
-  const at::Tensor packed = DecoderForward(f.description, f.weights, f.x, f.segments, f.rotary, Rows::kAll, false);
+  const at::Tensor packed = DecoderForward(f.description, f.weights, f.x, f.segments, f.rotary, {});
   for (int64_t s = 0; s < f.segments.count(); ++s) {
     const at::Tensor alone = DecoderForward(f.description, f.weights, f.x.narrow(0, f.segments.begin(s), f.segments.length(s)),
-                                            MakeSegments({f.segments.length(s)}), f.rotary, Rows::kAll, false);
+                                            MakeSegments({f.segments.length(s)}), f.rotary, {});
     EXPECT_LT(RelativeError(packed.narrow(0, f.segments.begin(s), f.segments.length(s)), alone), 1e-5) << "segment " << s;
   }
 }
@@ -61,9 +64,7 @@ TEST(Decoder, LastRowsEqualTheLastRowsOfAll) {
   const Fixture f;
   const at::Tensor ends = at::tensor({4, 5, 22, 31}, at::kLong);
   const OutputAndGradients all = Differentiate(
-      [&](const auto&) {
-        return DecoderForward(f.description, f.weights, f.x, f.segments, f.rotary, Rows::kAll, false).index_select(0, ends);
-      },
+      [&](const auto&) { return DecoderForward(f.description, f.weights, f.x, f.segments, f.rotary, {}).index_select(0, ends); },
       f.Inputs());
   const OutputAndGradients last = f.Run(Rows::kLastOfSegment, false);
   EXPECT_LT(RelativeError(last.output, all.output), 1e-5);
@@ -84,11 +85,11 @@ TEST(Decoder, FusedEqualsComposition) {
 // A later token never reaches an earlier position, nor another segment (rules M2, Q1).
 TEST(Decoder, NothingLeaksBackwardsOrAcross) {
   const Fixture f;
-  const at::Tensor before = DecoderForward(f.description, f.weights, f.x, f.segments, f.rotary, Rows::kAll, false);
+  const at::Tensor before = DecoderForward(f.description, f.weights, f.x, f.segments, f.rotary, {});
   at::Tensor changed = f.x.detach().clone();
   changed[10] += 5.0;  // position 4 of segment 2 (rows 6..22)
   const at::Tensor difference =
-      (DecoderForward(f.description, f.weights, changed, f.segments, f.rotary, Rows::kAll, false) - before).abs().amax(1);
+      (DecoderForward(f.description, f.weights, changed, f.segments, f.rotary, {}) - before).abs().amax(1);
   for (int64_t row = 0; row < f.segments.tokens(); ++row) {
     EXPECT_EQ(difference[row].item<float>() > 0, row >= 10 && row <= 22) << "row " << row;
   }
@@ -127,9 +128,7 @@ TEST(Decoder, LearnedPositionsStartAtTheirFirstRowRuleX6) {
     f.weights.position_embeddings = RandomWeight({30, f.description.hidden_size}, 1, at::kFloat);
     f.weights.token_type_embeddings = RandomWeight({2, f.description.hidden_size}, 1, at::kFloat);
     f.weights.embedding_norm = RandomWeight({f.description.hidden_size}, 1, at::kFloat);
-    const auto forward = [&](const auto&) {
-      return DecoderForward(f.description, f.weights, f.x, f.segments, f.rotary, Rows::kAll, false);
-    };
+    const auto forward = [&](const auto&) { return DecoderForward(f.description, f.weights, f.x, f.segments, f.rotary, {}); };
     const OutputAndGradients run = Differentiate(forward, {f.weights.position_embeddings});
     const at::Tensor rows_read = run.gradients[0].abs().amax(1);
     for (int64_t row = 0; row < 30; ++row)  // the longest segment has 17 tokens

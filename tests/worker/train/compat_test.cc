@@ -71,7 +71,7 @@ TEST_F(CompatTest, OnlyTheRoundedScaleIsClampedRuleN1) {
   job.compat.bf16_rounding = true;
   const auto session = Open(job);
   session->parameters->weight("logit_scale").fill_(6);
-  FollowMasters(*session->parameters, job.compat);
+  FollowMasters(*session->exchange, *session->parameters, job.compat);
   EXPECT_EQ(session->parameters->weight("logit_scale").item<float>(), 6);
   EXPECT_EQ(session->hllm->weights().logit_scale.item<float>(), 4.59375F);  // the cap in bf16
 }
@@ -80,7 +80,7 @@ TEST_F(CompatTest, WithoutCompatTheScaleItselfIsClampedRuleW14) {
   const auto session = Open(Job("a"));
   for (const auto& [before, after] : {std::pair(6.0, model::kMaxLogitScale), std::pair(-1.0, 0.0), std::pair(3.0, 3.0)}) {
     session->parameters->weight("logit_scale").fill_(before);
-    FollowMasters(*session->parameters, {});
+    FollowMasters(*session->exchange, *session->parameters, {});
     EXPECT_EQ(session->parameters->weight("logit_scale").item<float>(), static_cast<float>(after));
     EXPECT_EQ(session->hllm->weights().logit_scale.item<float>(), static_cast<float>(after));
   }

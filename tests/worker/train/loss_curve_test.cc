@@ -1,6 +1,7 @@
 // The loss of every step of a small run on real data, as committed: a change of the mathematics shows here first.
 #include <cstdlib>
 #include <fstream>
+#include <numeric>
 #include <sstream>
 
 #include "tests/fidelity_record.h"
@@ -24,7 +25,7 @@ std::vector<double> ReadCurve() {
 TEST(LossCurve, IsTheCommittedOne) {
   const TestFolder folder("loss-curve");
   TrainJob job = SmallJob(PrepareSmallData(folder.path(), 12000), folder.path() / "out");
-  job.learning_rate = 1e-3;
+  // SmallJob's learning rate is small enough that another CPU's rounding doesn't grow past the tolerance in so few steps.
   RecordingLink link;
   link.stop_after = kSteps - 1;  // asked for then, it stops after the next step
   ASSERT_TRUE(absl::IsCancelled(RunTraining(job, link)));
@@ -40,7 +41,8 @@ TEST(LossCurve, IsTheCommittedOne) {
   double worst = 0;
   for (size_t i = 0; i < kSteps; ++i) worst = std::max(worst, std::abs(link.steps[i].loss / expected[i] - 1));
   ExpectWithin("O1", "losses of 80 steps against the committed curve", worst, 1e-4);
-  EXPECT_LT(expected.back(), expected.front() - 0.1);  // it does learn
+  const auto mean_of_20 = [&](size_t first) { return std::accumulate(&expected[first], &expected[first] + 20, 0.0) / 20; };
+  EXPECT_LT(mean_of_20(kSteps - 20), mean_of_20(0) - 0.1);  // it does learn
 }
 
 }  // namespace

@@ -137,10 +137,13 @@ class RecordingLink : public WorkerLink {
   std::optional<StopRequest> stop;
 };
 
-// Runs `world_size` ranks as threads of this process over Gloo; links[r] records rank r.
-inline std::vector<absl::Status> RunGang(TrainJob job, int world_size, std::vector<RecordingLink>& links) {
+// Runs `world_size` ranks as threads of this process over Gloo; links[r] records rank r. stop_after: as RecordingLink's, of rank
+// 0.
+inline std::vector<absl::Status> RunGang(TrainJob job, int world_size, std::vector<RecordingLink>& links,
+                                         int64_t stop_after = 0) {
   RecordingLink::ForgetStore();
   links = std::vector<RecordingLink>(static_cast<size_t>(world_size));
+  links[0].stop_after = stop_after;
   std::vector<absl::Status> statuses(links.size());
   std::vector<std::thread> threads;
   job.world_size = world_size;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "tests/worker/train/same_checkpoint.h"
 #include "tests/worker/train/small_job.h"
 #include "worker/checkpoint/best_model.h"
 #include "worker/checkpoint/checkpoint_files.h"
@@ -23,18 +24,6 @@ class TrainerTest : public testing::Test {
 
   TrainJob Job(const std::string& output) const { return SmallJob(dataset_, folder_.path() / output); }
 };
-
-void ExpectSameWeights(const fs::path& a, const fs::path& b) {
-  auto first = checkpoint::OpenCheckpoint(a), second = checkpoint::OpenCheckpoint(b);
-  ASSERT_TRUE(first.ok()) << first.status();
-  ASSERT_TRUE(second.ok()) << second.status();
-  EXPECT_EQ(first->manifest.sample_digest, second->manifest.sample_digest);
-  for (const auto* file : {"model", "optimizer"}) {
-    const auto& left = file == std::string("model") ? *first->model : *first->optimizer;
-    const auto& right = file == std::string("model") ? *second->model : *second->optimizer;
-    for (const auto& [name, info] : left.tensors()) EXPECT_TRUE(at::equal(TensorOf(info), TensorOf(*right.Find(name)))) << name;
-  }
-}
 
 TEST_F(TrainerTest, ReportsAndWritesEverything) {
   TrainJob job = Job("out");

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "tests/fidelity_record.h"
+#include "tests/worker/train/first_gradient.h"
 #include "tests/worker/train/small_job.h"
 #include "worker/data/batch.h"
 #include "worker/train/hllm_step.h"
@@ -13,32 +14,6 @@ namespace pixelrec::train {
 namespace {
 
 constexpr int kSteps = 50;
-
-// The gradient of the first step, summed over ranks as the trainer does it.
-at::Tensor FirstGradient(const TrainJob& job, int world_size) {
-  RecordingLink::ForgetStore();
-  std::vector<at::Tensor> gradients(static_cast<size_t>(world_size));
-  std::vector<std::thread> threads;
-  for (int rank = 0; rank < world_size; ++rank) {
-    threads.emplace_back([&, rank, mine = job]() mutable {
-      mine.rank = rank;
-      mine.world_size = world_size;
-      RecordingLink link;
-      auto session = OpenSession(mine, link);
-      ASSERT_TRUE(session.ok()) << session.status();
-      Session& s = **session;
-      const int64_t micro_steps = data::MicroSteps(*s.dataset, s.batches, 0);
-      for (int64_t micro = 0; micro < micro_steps; ++micro) {
-        ForwardMicroStep(*s.dataset, *s.hllm, s.group, data::MakeBatch(*s.dataset, s.batches, 1, 0, micro)).loss.backward();
-      }
-      s.group.AllReduceSum(s.parameters->gradients());
-      gradients[static_cast<size_t>(rank)] = s.parameters->gradients().clone();
-    });
-  }
-  for (std::thread& t : threads) t.join();
-  for (const at::Tensor& g : gradients) EXPECT_TRUE(at::equal(g, gradients[0])) << "ranks disagree";
-  return gradients[0];
-}
 
 class WorldSizeTest : public testing::Test {
  protected:

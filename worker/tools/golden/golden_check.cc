@@ -169,7 +169,7 @@ class Checker {
   // Gradients of `loss`, in fp32.
   void Backward(const at::Tensor& loss) {
     loss.backward();
-    s_.parameters->CollectGradients();
+    s_.exchange->FinishBackward(/*last_micro_step=*/true);
   }
 
   absl::Status LossAndGradients() {
@@ -242,13 +242,13 @@ class Checker {
           RelativeFigure(absl::StrCat("loss at step ", point.step), point.loss, loss.item<double>(), allowed_.curve));
       if (!point.lr) break;
       Backward(loss);
-      const double norm = train::ClipGradients(*s_.parameters, compat_.no_clipping ? INFINITY : kClip);
+      const double norm = train::ClipGradients(*s_.exchange, *s_.parameters, compat_.no_clipping ? INFINITY : kClip);
       figures_.push_back(RelativeFigure(absl::StrCat("gradient norm at step ", point.step), *point.grad_norm, norm,
                                         point.step == 0 ? allowed_.gradient : allowed_.curve_gradient));
       const double rate = kLearningRate * train::LearningRateFactor(point.step, golden_.training->total_steps, kWarmup);
       figures_.push_back(AbsoluteFigure(absl::StrCat("learning rate at step ", point.step), *point.lr, rate, kExact));
       optimizer.Step(rate);
-      train::FollowMasters(*s_.parameters, compat_);
+      train::FollowMasters(*s_.exchange, *s_.parameters, compat_);
     }
     figures_.push_back(RelativeFigure("logit_scale after the last step", golden_.training->logit_scale_after,
                                       s_.parameters->weight("logit_scale").item<double>(), allowed_.curve));

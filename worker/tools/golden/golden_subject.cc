@@ -84,7 +84,8 @@ absl::Status LoadModel(const GoldenCase& golden, GoldenSubject& subject) {
     if (absl::Status status = LoadToken(golden, *subject.parameters); !status.ok()) return status;
   }
   if (golden.compat) subject.parameters->RoundMasters();
-  train::FollowMasters(*subject.parameters, CompatOf(golden));
+  subject.exchange = std::make_unique<dist::UnitExchange>(*subject.parameters, dist::ProcessGroup::Alone());
+  train::FollowMasters(*subject.exchange, *subject.parameters, CompatOf(golden));
   subject.hllm =
       std::make_unique<model::Hllm>(model::Hllm::Options{.item_llm = train::Describe(*item),
                                                          .user_llm = train::Describe(*user),

@@ -15,6 +15,7 @@
 #include "worker/data/batch.h"
 #include "worker/data/dataset.h"
 #include "worker/dist/flat_parameters.h"
+#include "worker/dist/unit_exchange.h"
 #include "worker/model/hllm.h"
 #include "worker/tools/golden/golden_case.h"
 #include "worker/train/train_job.h"
@@ -26,6 +27,7 @@ using Numbers = std::unordered_map<std::string, uint32_t>;
 struct GoldenSubject {
   std::unique_ptr<data::Dataset> dataset;
   std::unique_ptr<dist::FlatParameters> parameters;
+  std::unique_ptr<dist::UnitExchange> exchange;
   std::unique_ptr<model::Hllm> hllm;
   Numbers items, users;  // by the names of the data
 };
