@@ -179,6 +179,8 @@ absl::StatusOr<PrepareReport> Prepare(const PrepareOptions& options) {
     report.seconds = elapsed();
     if (status = WriteReports(options, report, built->statistics, (*staging)->path()); !status.ok()) return status;
     // Another process may have been faster: its folder stays, for trainers may be reading it already.
+    const absl::StatusOr<storage::UniqueFd> lock = LockForPublishing(options.cache_dir);
+    if (!lock.ok()) return lock.status();
     prepared = FindPrepared(path, data_hash);
     if (!prepared.ok()) {
       if (status = (*staging)->Publish(path); !status.ok()) return status;

@@ -64,6 +64,16 @@ StagingFolder::~StagingFolder() {
   fs::remove_all(path_, ignored);
 }
 
+absl::StatusOr<storage::UniqueFd> LockForPublishing(const fs::path& cache_dir) {
+  storage::UniqueFd fd(open(cache_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  int locked = -1;
+  do {
+    locked = fd.valid() ? flock(fd.get(), LOCK_EX) : -1;
+  } while (fd.valid() && locked != 0 && errno == EINTR);
+  if (locked != 0) return storage::ErrnoStatus(errno, "can't lock the dataset cache", cache_dir);
+  return fd;
+}
+
 absl::Status StagingFolder::Publish(const fs::path& final_path) {
   if (absl::Status status = storage::SyncPath(path_); !status.ok()) return status;
   absl::Status status = storage::PublishDirectory(path_, final_path);
