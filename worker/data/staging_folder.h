@@ -34,8 +34,8 @@ class StagingFolder {
   bool published_ = false;
 };
 
-// Held while a process looks whether another one has published the same folder, and publishes its own if not: of several that prepare
-// the same data at once, the first one's folder stays. Released with the descriptor.
+// Held while a process looks whether another one has published the same folder, and publishes its own if not: of several that
+// prepare the same data at once, the first one's folder stays. Released with the descriptor.
 absl::StatusOr<storage::UniqueFd> LockForPublishing(const std::filesystem::path& cache_dir);
 
 }  // namespace pixelrec::data
