@@ -185,5 +185,52 @@ TEST_F(RealTrainerTest, AKilledRankResumesFromTheLastCheckpoint) {
   ExpectEpochs(job, 6);
 }
 
+v1::JobSpec ShardedJob(const Cluster& cluster, const std::string& name) {
+  v1::JobSpec spec = SmallJob(cluster, name, 4);
+  spec.mutable_distributed()->set_zero_stage(3);
+  spec.mutable_distributed()->set_user_zero_stage(2);
+  spec.mutable_checkpoint()->set_every_steps(2);
+  return spec;
+}
+
+std::string Content(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// Weights and moments of the last epoch, shard by shard.
+TEST_F(RealTrainerTest, AKilledRankOfAShardedJobChangesNoBit) {
+  const std::string undisturbed = cluster_.Submit(ShardedJob(cluster_, "undisturbed")).job_id();
+  cluster_.AwaitState(undisturbed, v1::JOB_STATE_SUCCEEDED);
+  const std::string id = cluster_.Submit(ShardedJob(cluster_, "killed")).job_id();
+  const v1::Job before = cluster_.Await(
+      id, [](const v1::Job& job) { return job.state() == v1::JOB_STATE_RUNNING && job.has_checkpoint(); },
+      "the first checkpoint");
+  kill(static_cast<pid_t>(before.ranks(1).pid()), SIGKILL);
+  const v1::Job job = cluster_.AwaitState(id, v1::JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(job.infrastructure_restarts(), 1) << Story(cluster_.Events(id));
+  const fs::path results = cluster_.dir() / "results";
+  for (const char* kind : {"model", "optimizer"}) {
+    for (int shard = 1; shard <= 2; ++shard) {
+      const std::string file = absl::StrCat("checkpoint-epoch-4/", kind, "-0000", shard, "-of-00002.safetensors");
+      const std::string want = Content(results / "undisturbed" / file);
+      EXPECT_GT(want.size(), 100000U) << file;
+      EXPECT_TRUE(Content(results / "killed" / file) == want) << file;
+    }
+  }
+  // Tools read shards as they read whole files.
+  ASSERT_EQ(
+      Tool(absl::StrCat("encode --threads 1 --model ", (results / "killed" / "checkpoint-epoch-4").string(), " --text-data ",
+                        (cluster_.dir() / "items.csv").string(), " --out ", (cluster_.dir() / "work").string())),
+      0);
+  EXPECT_EQ(Embeddings(cluster_.dir() / "work").size(), static_cast<size_t>(kItems));
+  ASSERT_EQ(Tool(absl::StrCat("export ", (results / "killed" / "checkpoint-epoch-4").string(),
+                              " --item-model-dir " PIXELREC_SOURCE_DIR
+                              "/deploy/quickstart/stories260k --user-model-dir " PIXELREC_SOURCE_DIR
+                              "/deploy/quickstart/stories260k --format reference-safetensors --out ",
+                              (cluster_.dir() / "exported").string())),
+            0);
+}
+
 }  // namespace
 }  // namespace pixelrec::integration
