@@ -86,25 +86,30 @@ TEST_F(TrainerTest, ResumedAtAnEpochIsTheUndisturbedRun) {
   EXPECT_EQ(second.result->epochs.size(), 2U);
 }
 
-TEST_F(TrainerTest, StoppedInTheMiddleOfAnEpochAndResumed) {
+TEST_F(TrainerTest, StoppedInAnyStepOfAnEpochAndResumed) {
   TrainJob job = Job("whole");
   RecordingLink whole;
   ASSERT_TRUE(RunTraining(job, whole).ok());
 
-  TrainJob stopped = Job("stopped");
-  RecordingLink first;
-  first.stop_after = 7;
-  EXPECT_TRUE(absl::IsCancelled(RunTraining(stopped, first)));
-  ASSERT_EQ(first.artifacts.size(), 1U);
-  EXPECT_EQ(first.artifacts[0].kind, ArtifactKind::kRecoveryCheckpoint);
-  stopped.generation = 2;
-  stopped.resume_from = first.artifacts[0].path;
-  RecordingLink second;
-  const absl::Status status = RunTraining(stopped, second);
-  ASSERT_TRUE(status.ok()) << status;
-  EXPECT_EQ(second.started_at, first.artifacts[0].step);
-  ExpectSameWeights(job.output_dir / "checkpoint-epoch-1", stopped.output_dir / "checkpoint-epoch-1");
-  EXPECT_DOUBLE_EQ(second.epochs[0].train_loss, whole.epochs[0].train_loss);
+  // The middle, and the last step: what follows an epoch is left to the run that goes on.
+  for (const auto stop : {int64_t{8}, static_cast<int64_t>(whole.steps.size())}) {
+    SCOPED_TRACE(stop);
+    TrainJob stopped = Job(absl::StrCat("stopped-", stop));
+    RecordingLink first;
+    first.stop_after = stop - 1;
+    EXPECT_TRUE(absl::IsCancelled(RunTraining(stopped, first)));
+    ASSERT_EQ(first.artifacts.size(), 1U);
+    EXPECT_EQ(first.artifacts[0].kind, ArtifactKind::kRecoveryCheckpoint);
+    EXPECT_EQ(first.artifacts[0].step, stop);
+    stopped.generation = 2;
+    stopped.resume_from = first.artifacts[0].path;
+    RecordingLink second;
+    const absl::Status status = RunTraining(stopped, second);
+    ASSERT_TRUE(status.ok()) << status;
+    EXPECT_EQ(second.started_at, stop);
+    ExpectSameWeights(job.output_dir / "checkpoint-epoch-1", stopped.output_dir / "checkpoint-epoch-1");
+    EXPECT_DOUBLE_EQ(second.epochs[0].train_loss, whole.epochs[0].train_loss);
+  }
 }
 
 TEST_F(TrainerTest, CheckpointingActivationsChangesNothing) {
