@@ -7,7 +7,7 @@
 namespace pixelrec::config {
 namespace {
 
-std::string ErrorOf(const std::string& text) {
+std::string ParseErrorOf(const std::string& text) {
   const auto tree = ParseJsonTree(text, "ds.json");
   return tree.ok() ? "OK" : std::string(tree.status().message());
 }
@@ -32,19 +32,19 @@ TEST(JsonTree, KeepsOrderValuesAndPlaces) {
 }
 
 TEST(JsonTree, SaysWhatIsWrongAndWhere) {
-  EXPECT_EQ(ErrorOf("{\"a\": 1,\n \"b\": 2,\n \"a\": 3}"), "ds.json:3:2: duplicate key \"a\"");
-  EXPECT_EQ(ErrorOf("3"), "ds.json:1:1: must be a JSON object, {\"key\": value, ...}");
-  EXPECT_EQ(ErrorOf("[1]"), "ds.json:1:1: must be a JSON object, {\"key\": value, ...}");
-  EXPECT_EQ(ErrorOf("{\"a\": [1, [2]]}"), "ds.json:1:11: a list holds plain values only");
-  EXPECT_EQ(ErrorOf("{\"a\": [1, {}]}"), "ds.json:1:11: a list holds plain values only");
-  EXPECT_EQ(ErrorOf("{\"a\": \xff}"), "ds.json:1:7: not valid UTF-8 text");
-  EXPECT_EQ(ErrorOf("{\"a\": 1e999}"), "ds.json:1:12: number overflow parsing '1e999'");
-  EXPECT_EQ(ErrorOf("{\"a\": 1,\n}"),
+  EXPECT_EQ(ParseErrorOf("{\"a\": 1,\n \"b\": 2,\n \"a\": 3}"), "ds.json:3:2: duplicate key \"a\"");
+  EXPECT_EQ(ParseErrorOf("3"), "ds.json:1:1: must be a JSON object, {\"key\": value, ...}");
+  EXPECT_EQ(ParseErrorOf("[1]"), "ds.json:1:1: must be a JSON object, {\"key\": value, ...}");
+  EXPECT_EQ(ParseErrorOf("{\"a\": [1, [2]]}"), "ds.json:1:11: a list holds plain values only");
+  EXPECT_EQ(ParseErrorOf("{\"a\": [1, {}]}"), "ds.json:1:11: a list holds plain values only");
+  EXPECT_EQ(ParseErrorOf("{\"a\": \xff}"), "ds.json:1:7: not valid UTF-8 text");
+  EXPECT_EQ(ParseErrorOf("{\"a\": 1e999}"), "ds.json:1:12: number overflow parsing '1e999'");
+  EXPECT_EQ(ParseErrorOf("{\"a\": 1,\n}"),
             "ds.json:2:1: syntax error while parsing object key - unexpected '}'; expected string literal");
-  EXPECT_EQ(ErrorOf(std::string(JsonNode::kMaxBytes + 1, ' ')), "ds.json:1:1: larger than 256 KiB");
+  EXPECT_EQ(ParseErrorOf(std::string(JsonNode::kMaxBytes + 1, ' ')), "ds.json:1:1: larger than 256 KiB");
   std::string deep;
   for (int i = 0; i < 17; ++i) deep += "{\"a\":";
-  EXPECT_EQ(ErrorOf(deep), "ds.json:1:81: nested deeper than 16 levels");
+  EXPECT_EQ(ParseErrorOf(deep), "ds.json:1:81: nested deeper than 16 levels");
 }
 
 }  // namespace
