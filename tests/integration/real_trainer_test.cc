@@ -71,6 +71,11 @@ void ExpectEpochs(const v1::Job& job, int epochs) {
 class RealTrainerTest : public testing::Test {
  protected:
   RealTrainerTest() { WriteData(cluster_.dir()); }
+  v1::Job AwaitCheckpoint(const std::string& id) {
+    return cluster_.Await(
+        id, [](const v1::Job& job) { return job.state() == v1::JOB_STATE_RUNNING && job.has_checkpoint(); },
+        "the first checkpoint");
+  }
   Cluster cluster_{{.trainer = fs::path(PIXELREC_BIN_DIR) / "pixelrec-trainer"}};
 };
 
@@ -175,9 +180,7 @@ TEST_F(RealTrainerTest, KillingTheCoordinatorRestartsNoRank) {
 
 TEST_F(RealTrainerTest, AKilledRankResumesFromTheLastCheckpoint) {
   const std::string id = cluster_.Submit(SmallJob(cluster_, "phoenix", 6)).job_id();
-  const v1::Job before = cluster_.Await(
-      id, [](const v1::Job& job) { return job.state() == v1::JOB_STATE_RUNNING && job.has_checkpoint(); },
-      "the first checkpoint");
+  const v1::Job before = AwaitCheckpoint(id);
   kill(static_cast<pid_t>(before.ranks(1).pid()), SIGKILL);
   const v1::Job job = cluster_.AwaitState(id, v1::JOB_STATE_SUCCEEDED);
   EXPECT_EQ(job.infrastructure_restarts(), 1) << Story(cluster_.Events(id));
@@ -203,9 +206,7 @@ TEST_F(RealTrainerTest, AKilledRankOfAShardedJobChangesNoBit) {
   const std::string undisturbed = cluster_.Submit(ShardedJob(cluster_, "undisturbed")).job_id();
   cluster_.AwaitState(undisturbed, v1::JOB_STATE_SUCCEEDED);
   const std::string id = cluster_.Submit(ShardedJob(cluster_, "killed")).job_id();
-  const v1::Job before = cluster_.Await(
-      id, [](const v1::Job& job) { return job.state() == v1::JOB_STATE_RUNNING && job.has_checkpoint(); },
-      "the first checkpoint");
+  const v1::Job before = AwaitCheckpoint(id);
   kill(static_cast<pid_t>(before.ranks(1).pid()), SIGKILL);
   const v1::Job job = cluster_.AwaitState(id, v1::JOB_STATE_SUCCEEDED);
   EXPECT_EQ(job.infrastructure_restarts(), 1) << Story(cluster_.Events(id));

@@ -11,20 +11,14 @@
 namespace pixelrec::eval {
 namespace {
 
-// Parts of one call of the item LLM: its weights are gathered once a call, its hidden states are held for one.
-constexpr int64_t kPartsPerCall = 16;
-
-// First item of every part (model::PackedItems), and one past the last item. The borders know nothing of ranks: a matrix product
-// may round otherwise for another number of rows, and the embeddings must be the same at any world size, to the bit.
+// First item of every part (model::PartsOf), and one past the last item. The borders know nothing of ranks: a matrix product may
+// round otherwise for another number of rows, and the embeddings must be the same at any world size, to the bit.
 std::vector<uint32_t> PartBorders(const data::Dataset& dataset) {
+  model::Segments items;
+  for (uint32_t item = 1; item <= dataset.num_items(); ++item)
+    items.Append(static_cast<int64_t>(dataset.tokens(item).size()) + 1);
   std::vector<uint32_t> starts = {1};
-  int64_t tokens = 0;
-  for (uint32_t item = 1; item <= dataset.num_items(); ++item) {
-    tokens += static_cast<int64_t>(dataset.tokens(item).size()) + 1;
-    if (tokens < model::kTokensPerPart && item != dataset.num_items()) continue;
-    starts.push_back(item + 1);
-    tokens = 0;
-  }
+  for (const int64_t count : model::PartsOf(items)) starts.push_back(starts.back() + static_cast<uint32_t>(count));
   return starts;
 }
 
@@ -48,14 +42,14 @@ at::Tensor EncodeAllItems(const data::Dataset& dataset, const model::Hllm& hllm,
   for (int64_t r = 0; r < world; ++r) {
     const int64_t first = ShareStart(parts, r, world), last = ShareStart(parts, r + 1, world);
     rows_by_rank.push_back(starts[static_cast<size_t>(last)] - starts[static_cast<size_t>(first)]);
-    calls = std::max(calls, (last - first + kPartsPerCall - 1) / kPartsPerCall);
+    calls = std::max(calls, (last - first + model::kPartsPerCall - 1) / model::kPartsPerCall);
   }
   const int64_t first = ShareStart(parts, group.rank(), world), last = ShareStart(parts, group.rank() + 1, world);
   std::vector<at::Tensor> encoded;
   // Every rank makes the same number of calls, empty ones at the end: they may be collective (model::WeightSchedule).
   for (int64_t call = 0; call < calls; ++call) {
-    const uint32_t begin = starts[static_cast<size_t>(std::min(first + call * kPartsPerCall, last))];
-    const uint32_t end = starts[static_cast<size_t>(std::min(first + (call + 1) * kPartsPerCall, last))];
+    const uint32_t begin = starts[static_cast<size_t>(std::min(first + call * model::kPartsPerCall, last))];
+    const uint32_t end = starts[static_cast<size_t>(std::min(first + (call + 1) * model::kPartsPerCall, last))];
     std::vector<uint32_t> items(end - begin);
     std::iota(items.begin(), items.end(), begin);
     encoded.push_back(hllm.EncodeItems(PackItems(dataset, items)).to(at::kFloat));

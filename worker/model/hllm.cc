@@ -14,16 +14,24 @@
 
 namespace pixelrec::model {
 
+std::vector<int64_t> PartsOf(const Segments& segments) {
+  std::vector<int64_t> parts;
+  int64_t tokens = kTokensPerPart;
+  for (int64_t s = 0; s < segments.count(); ++s) {
+    if (tokens >= kTokensPerPart) {
+      parts.push_back(0);
+      tokens = 0;
+    }
+    parts.back() += 1;
+    tokens += segments.length(s);
+  }
+  return parts;
+}
+
 void PackedItems::Append(std::span<const uint32_t> item_tokens) {
   token_ids.insert(token_ids.end(), item_tokens.begin(), item_tokens.end());
   token_ids.push_back(0);
   segments.Append(static_cast<int64_t>(item_tokens.size()) + 1);
-  if (parts.empty() || tokens_of_part_ >= kTokensPerPart) {
-    parts.push_back(0);
-    tokens_of_part_ = 0;
-  }
-  parts.back() += 1;
-  tokens_of_part_ += static_cast<int64_t>(item_tokens.size()) + 1;
 }
 
 Hllm::Hllm(const Options& options, HllmWeights weights)
@@ -83,10 +91,11 @@ at::Tensor Hllm::ItemInputs(const PackedItems& items) const {
 
 at::Tensor Hllm::EncodeItems(const PackedItems& items) const {
   if (options_.item_schedule != nullptr) options_.item_schedule->BeforeForward(0);
-  if (options_.item_emb_token_n > 0) return ItemForward(ItemInputs(items), items.segments, items.parts, Rows::kLastOfSegment);
+  if (options_.item_emb_token_n > 0)
+    return ItemForward(ItemInputs(items), items.segments, PartsOf(items.segments), Rows::kLastOfSegment);
   const PackedItems texts = TextsAlone(items);
   const at::Tensor embedded = EmbedTokens(options_.item_llm, weights_.item_llm, texts.token_ids);
-  return MeanOfSegments(ItemForward(embedded, texts.segments, items.parts, Rows::kAll), texts.segments);
+  return MeanOfSegments(ItemForward(embedded, texts.segments, PartsOf(items.segments), Rows::kAll), texts.segments);
 }
 
 at::Tensor Hllm::EncodeUsers(const at::Tensor& history_TH, const Segments& segments, Rows rows) const {

@@ -26,20 +26,21 @@ struct HllmWeights {
   at::Tensor logit_scale;      // []
 };
 
-// What a layer computes at once: enough for large matrix products, few enough that its activations stay in cache.
+// Items that a layer computes at once, a part: enough for large matrix products, few enough that its activations stay in cache.
+// And parts that callers with many items put into one call: weights are gathered once a call, hidden states are held for one.
 inline constexpr int64_t kTokensPerPart = 2048;
+inline constexpr int64_t kPartsPerCall = 16;
+
+// Sequences of each part: a new one begins when one has kTokensPerPart tokens.
+std::vector<int64_t> PartsOf(const Segments& segments);
 
 // Token ids of several items, packed; a place for the embedding token follows each item's last id (rules X5, X7). A model that
 // pools (item_emb_token_n 0) leaves these places out.
 struct PackedItems {
   Segments segments;               // lengths include the embedding token's place
   std::vector<int64_t> token_ids;  // [T], 0 where an embedding token stands
-  std::vector<int64_t> parts;      // items that are computed at once: a new part begins when one has kTokensPerPart tokens
 
   void Append(std::span<const uint32_t> item_tokens);
-
- private:
-  int64_t tokens_of_part_ = 0;
 };
 
 class Hllm {

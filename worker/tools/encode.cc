@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <string>
@@ -36,17 +37,21 @@ absl::Status Write(const std::filesystem::path& out, const at::Tensor& embedding
 
 at::Tensor EncodeTokens(const model::Hllm& hllm, const std::vector<std::vector<uint32_t>>& items) {
   const at::NoGradGuard no_graph;
-  std::vector<at::Tensor> parts;
-  model::PackedItems packed;
-  constexpr int64_t kTokensPerCall = 16 * model::kTokensPerPart;
-  for (size_t i = 0; i < items.size(); ++i) {
-    packed.Append(items[i]);
-    if (packed.segments.tokens() < kTokensPerCall && i + 1 != items.size()) continue;
-    parts.push_back(hllm.EncodeItems(packed).to(at::kFloat));
-    packed = {};
-    ShowProgress(static_cast<double>(i + 1) / static_cast<double>(items.size()));
+  model::Segments lengths;
+  for (const auto& tokens : items) lengths.Append(static_cast<int64_t>(tokens.size()) + 1);
+  const std::vector<int64_t> parts = model::PartsOf(lengths);
+  std::vector<at::Tensor> encoded;
+  // Calls end where parts end, as in eval::EncodeAllItems: the same bits.
+  size_t item = 0;
+  for (size_t part = 0; part < parts.size();) {
+    model::PackedItems packed;
+    for (const size_t end = std::min(parts.size(), part + model::kPartsPerCall); part < end; ++part) {
+      for (const size_t last = item + static_cast<size_t>(parts[part]); item < last; ++item) packed.Append(items[item]);
+    }
+    encoded.push_back(hllm.EncodeItems(packed).to(at::kFloat));
+    ShowProgress(static_cast<double>(item) / static_cast<double>(items.size()));
   }
-  return at::cat(parts, 0).contiguous();
+  return at::cat(encoded, 0).contiguous();
 }
 
 absl::Status EncodeDataset(const EncodeOptions& options) {

@@ -88,9 +88,11 @@ class Trainer {
   absl::Status AfterStep(const StepOutcome& step) {
     const bool epoch_ends = s_.position.step_in_epoch == s_.steps_per_epoch;
     if (step.stop_requested) {
-      if (step.checkpoint_before_stop) StartCheckpoint(ArtifactKind::kRecoveryCheckpoint);
-      ConcludeCheckpoint();
-      if (auto status = AwaitCommits(); !status.ok()) return status;
+      if (step.checkpoint_before_stop) {
+        StartCheckpoint(ArtifactKind::kRecoveryCheckpoint);
+        ConcludeCheckpoint();
+        if (auto status = AwaitCommits(); !status.ok()) return status;
+      }
       return absl::CancelledError("stopped as asked");
     }
     if (step.checkpoint_written) ConcludeCheckpoint();
