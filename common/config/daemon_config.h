@@ -23,6 +23,8 @@ struct CoordinatorConfig {
   std::chrono::milliseconds start_timeout{120000};  // STARTING -> RUNNING
   std::chrono::seconds orphan_grace{600};
   std::chrono::seconds stop_grace{30};  // StopTraining -> SIGKILL
+  // A generation of an elastic job trains at least for so long before it stops to grow.
+  std::chrono::milliseconds elastic_grow_after{30000};
 };
 
 struct WorkerConfig {

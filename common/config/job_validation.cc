@@ -71,6 +71,12 @@ std::optional<SpecProblem> FindBatchProblem(const v1::JobSpec& spec) {
     return Problem("spec.train.per_device_train_batch_size",
                    absl::StrCat("gives ", global, " users per optimiser step; at most ", kLargest));
   }
+  if (spec.distributed().max_workers() > global) {
+    return Problem(
+        "spec.distributed.max_workers",
+        absl::StrCat("must not exceed the ", global, " users of an optimiser step (got ", spec.distributed().max_workers(),
+                     "): further workers would get none; lower it, or raise train.global_batch_size"));
+  }
   const int64_t steps = (global + micro - 1) / micro;
   if (train.has_global_batch_size() && train.gradient_accumulation_steps() != steps) {
     return Problem("spec.train.gradient_accumulation_steps",

@@ -5,6 +5,7 @@
 #include "absl/strings/str_format.h"
 #include "coordinator/state/failures.h"
 #include "coordinator/state/stepper.h"
+#include "coordinator/state/view.h"
 #include "google/protobuf/util/time_util.h"
 
 namespace pixelrec::coordinator {
@@ -16,6 +17,16 @@ namespace {
 
 // A rank that announced its own failure gets this long to end by itself.
 constexpr std::chrono::milliseconds kFarewell{5000};
+// One that ends for its job to grow may have a validation to finish first; killed, it would only lose steps.
+constexpr std::chrono::milliseconds kGrowthPatience{3600'000};
+
+// Ranks of the gang that ended for the one to come; 0: it ended for another reason.
+int GrownFrom(const Gang& before) {
+  if (before.has_failure()) {
+    return 0;
+  }
+  return before.grows() ? before.ranks_size() : before.grown_from();
+}
 
 }  // namespace
 
@@ -27,8 +38,10 @@ void Stepper::StartGang(JobEntry& entry, v1::TrainerRole role, const std::vector
   entry.kill_at.reset();
   entry.retry_at = microseconds(0);
   entry.progress.reset();
+  entry.running_since.reset();
   Gang gang;
   gang.set_role(role);
+  gang.set_grown_from(GrownFrom(entry.record.gang()));
   for (const std::string& id : worker_ids) {
     WorkerEntry& worker = TouchWorker(id);
     GangRank& rank = *gang.add_ranks();
@@ -50,7 +63,9 @@ void Stepper::StartGang(JobEntry& entry, v1::TrainerRole role, const std::vector
     if (job.has_checkpoint()) {
       absl::StrAppend(&reason, " from step ", job.checkpoint().step());
     }
-    SetState(entry, v1::JOB_STATE_STARTING, reason);
+    absl::StrAppend(&reason, SizeReason(state_, entry));
+    SetState(entry, v1::JOB_STATE_STARTING, reason,
+             {.ranks = entry.record.gang().ranks_size(), .from_step = job.checkpoint().step()});
     // A rename that was committed but not confirmed is finished before anything can be loaded from it.
     const WorkerEntry& first = state_.workers.at(worker_ids.front());
     for (const v1::Artifact& artifact : entry.record.unpublished()) {
@@ -121,10 +136,11 @@ void Stepper::SendStop(const JobEntry& entry, const GangRank& rank, bool now) {
   stop.set_now(now);
   if (!now) {
     const bool cancelled = entry.record.has_cancellation();
-    const auto grace = cancelled ? state_.policy.stop_grace : kFarewell;
+    const bool grows = entry.record.gang().grows() && !entry.record.gang().has_failure();
+    const auto grace = cancelled ? state_.policy.stop_grace : grows ? kGrowthPatience : kFarewell;
     *stop.mutable_grace() = TimeUtil::MillisecondsToDuration(grace.count());
-    stop.mutable_stop()->set_checkpoint(cancelled);
-    stop.mutable_stop()->set_reason(cancelled ? "the job was cancelled" : "the generation failed");
+    stop.mutable_stop()->set_checkpoint(cancelled || grows);
+    stop.mutable_stop()->set_reason(cancelled ? "the job was cancelled" : grows ? "the job grows" : "the generation failed");
   }
   Send(worker->second, std::move(message));
 }
@@ -152,6 +168,7 @@ void Stepper::FailGang(JobEntry& entry, const GangRank* rank, v1::Failure failur
   failure.set_generation(entry.job().generation());
   failure.set_rank(rank == nullptr ? -1 : rank->rank());
   failure.set_worker_id(rank == nullptr ? "" : rank->worker_id());
+  failure.set_step(entry.progress.has_value() ? entry.progress->step() : 0);
   *gang.mutable_failure() = failure;
   v1::JobEvent event;
   *event.mutable_failure() = std::move(failure);
@@ -207,6 +224,7 @@ void Stepper::EndGang(JobEntry& entry) {
   gang.set_over(true);
   entry.start_deadline.reset();
   entry.kill_at.reset();
+  entry.running_since.reset();
   if (entry.record.has_cancellation()) {
     EndJob(entry, v1::JOB_STATE_CANCELLED, "cancelled by the user");
   } else if (gang.has_failure()) {
@@ -223,6 +241,8 @@ void Stepper::EndGang(JobEntry& entry) {
     *event.mutable_failure() = std::move(failure);
     Append(entry, std::move(event));
     EndFailedGang(entry);
+  } else if (gang.grows() && !entry.job().has_result()) {
+    // Schedule() starts the larger one in this very step, or Park() says what is missing.
   } else if (gang.role() == v1::TRAINER_ROLE_TRAIN) {
     const bool evaluate = entry.job().spec().kind() == "Evaluate";
     EndJob(entry, v1::JOB_STATE_SUCCEEDED, evaluate ? "evaluated" : "trained and evaluated");
@@ -231,6 +251,9 @@ void Stepper::EndGang(JobEntry& entry) {
 }
 
 void Stepper::EndFailedGang(JobEntry& entry) {
+  if (GoesOnWithoutHost(entry)) {
+    return;
+  }
   v1::Job& job = *entry.record.mutable_job();
   const v1::Failure& failure = entry.record.gang().failure();
   const FailureClass failure_class = ClassOf(failure.cause());

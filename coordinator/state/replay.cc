@@ -65,12 +65,16 @@ void FinishReplay(State& state, Now now) {
       worker.info.set_host(rank.host());
       worker.lease_until = now.steady + state.policy.lease;
       worker.last_beat_wall = now.wall;
+      worker.there_since = now.steady;
       if (!rank.ended()) {
         worker.ranks[RankKey{entry.job().job_id(), entry.job().generation(), rank.rank()}] = std::chrono::microseconds::max();
       }
     }
     if (entry.job().state() == v1::JOB_STATE_STARTING && !gang.has_failure()) {
       entry.start_deadline = now.steady + state.policy.start_timeout;
+    }
+    if (entry.job().state() == v1::JOB_STATE_RUNNING) {
+      entry.running_since = now.steady;
     }
     if (gang.failure().cause() == v1::FAILURE_CAUSE_COLLECTIVE) {
       entry.kill_at = now.steady + state.policy.lease;

@@ -110,7 +110,7 @@ void Stepper::OnTrainer(JobEntry& entry, GangRank& rank, WorkerEntry& worker, co
       OnStoreOpened(entry, rank, worker, report.store_opened());
       break;
     case TrainerReport::kTrainingStarted:
-      OnStarted(entry, rank);
+      OnStarted(entry, rank, report.training_started().step());
       break;
     case TrainerReport::kDatasetPrepared:
       OnPrepared(entry, rank, report.dataset_prepared());
@@ -169,15 +169,17 @@ void Stepper::OnStoreOpened(JobEntry& entry, GangRank& rank, WorkerEntry& worker
   }
 }
 
-void Stepper::OnStarted(JobEntry& entry, GangRank& rank) {
+void Stepper::OnStarted(JobEntry& entry, GangRank& rank, int64_t from_step) {
   rank.set_started(true);
   const auto& ranks = entry.record.gang().ranks();
   const bool all = std::all_of(ranks.begin(), ranks.end(), [](const GangRank& r) { return r.started(); });
   if (all && entry.job().state() == v1::JOB_STATE_STARTING && !entry.record.gang().has_failure()) {
     entry.start_deadline.reset();
+    entry.running_since = now_.steady;
     SetState(entry, v1::JOB_STATE_RUNNING,
              absl::StrCat("all ", ranks.size(), ranks.size() == 1 ? " rank" : " ranks", " of generation ",
-                          entry.job().generation(), " train"));
+                          entry.job().generation(), " train"),
+             {.ranks = ranks.size(), .from_step = from_step});
     if (entry.record.has_cancellation()) {
       entry.record.mutable_job()->set_reason("cancelling");
     }
@@ -329,6 +331,9 @@ void Stepper::OnExited(JobEntry& entry, GangRank& rank, WorkerEntry& worker, con
   if (exited.exit_code() != 0 || exited.signal() != 0) {
     FailGang(entry, &rank, ClassifyExit(exited));
     return;
+  }
+  if (entry.record.gang().grows()) {
+    return;  // as asked, with a checkpoint; or the job is done
   }
   const bool prepares = entry.record.gang().role() == v1::TRAINER_ROLE_PREPARE;
   const auto& hosts = entry.record.prepared_hosts();

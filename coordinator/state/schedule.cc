@@ -3,6 +3,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/state/elastic.h"
 #include "coordinator/state/stepper.h"
 #include "coordinator/state/view.h"
 
@@ -29,11 +30,17 @@ void Stepper::Schedule() {
       continue;
     }
     const int needed = std::max(1, entry.job().spec().distributed().min_workers());
-    if (static_cast<int>(idle.size()) >= needed) {
-      Start(Touch(number), idle);
+    const int unfit = UnfitWorkers(state_, entry);
+    std::vector<const WorkerEntry*> fit;
+    if (unfit > 0) {
+      std::copy_if(idle.begin(), idle.end(), std::back_inserter(fit), [&](const WorkerEntry* w) { return IsFit(entry, *w); });
+    }
+    const std::vector<const WorkerEntry*>& usable = unfit > 0 ? fit : idle;
+    if (static_cast<int>(usable.size()) >= needed) {
+      Start(Touch(number), usable);
       it = state_.waiting.upper_bound(place);
       std::erase_if(idle, [this](const WorkerEntry* worker) { return !worker->idle(now_); });
-    } else if (connected >= needed) {
+    } else if (connected - unfit >= needed) {
       break;  // its turn comes when others end: smaller jobs behind it mustn't take the slots it waits for
     }
     // Else it can't run with the workers there are, and blocks nobody.
@@ -69,12 +76,19 @@ void Stepper::Start(JobEntry& entry, const std::vector<const WorkerEntry*>& idle
   state_.Reindex(entry.record.number());
 }
 
-// A job whose dataset is ready but whose workers were taken meanwhile waits like any other.
+// A job whose dataset is ready, or that stopped to grow, but whose workers were taken meanwhile, waits like any other.
 void Stepper::Park() {
   for (uint64_t number : dirty_) {
     JobEntry& entry = state_.jobs.at(number);
-    if (entry.job().state() == v1::JOB_STATE_PREPARING && !entry.gang_lives()) {
+    if (entry.gang_lives()) {
+      continue;
+    }
+    if (entry.job().state() == v1::JOB_STATE_PREPARING) {
       SetState(entry, v1::JOB_STATE_PENDING, absl::StrCat("the dataset is prepared; ", WaitingReason(state_, entry, now_)));
+    } else if (entry.job().state() == v1::JOB_STATE_RUNNING) {
+      SetState(
+          entry, v1::JOB_STATE_PENDING,
+          absl::StrCat("stopped at step ", entry.job().checkpoint().step(), " to grow; ", WaitingReason(state_, entry, now_)));
     }
   }
 }

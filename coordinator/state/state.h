@@ -30,6 +30,8 @@ struct Policy {
   std::chrono::milliseconds blame_window{300};
   std::chrono::milliseconds backoff_floor{200};
   std::chrono::milliseconds backoff_ceiling{30000};
+  // An elastic job grows when its generation has trained for so long, onto workers that have been there for so long.
+  std::chrono::milliseconds elastic_grow_after{30000};
   int fruitless_limit = 5;  // restarts in a row without a new step, of failures that come from the job itself
   std::chrono::seconds remember_lost_worker{600};
 };
@@ -55,6 +57,8 @@ struct WorkerEntry {
   std::map<RankKey, std::chrono::microseconds> ranks;
 
   std::chrono::microseconds rests_until{0};  // gets no rank before
+  std::chrono::microseconds there_since{0};  // since it was last new or lost
+  int losses = 0;
 
   bool connected() const { return session != 0 && !lost; }
   bool idle(Now now) const { return connected() && ranks.empty() && rests_until <= now.steady; }
@@ -69,6 +73,7 @@ struct JobEntry {
   std::optional<std::chrono::microseconds> start_deadline;   // of a gang in STARTING
   std::optional<std::chrono::microseconds> kill_at;          // end of the blame window
   std::chrono::microseconds retry_at{0};                     // backoff
+  std::optional<std::chrono::microseconds> running_since;    // the gang in RUNNING
 
   const v1::Job& job() const { return record.job(); }
   bool ended() const;

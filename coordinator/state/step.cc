@@ -107,12 +107,14 @@ void Stepper::Append(JobEntry& entry, v1::JobEvent event) {
   entry.events.push_back(std::move(event));
 }
 
-void Stepper::SetState(JobEntry& entry, v1::JobState to, const std::string& reason) {
+void Stepper::SetState(JobEntry& entry, v1::JobState to, const std::string& reason, StartFacts start) {
   v1::Job& job = *entry.record.mutable_job();
   v1::JobEvent event;
   event.mutable_state_change()->set_from(job.state());
   event.mutable_state_change()->set_to(to);
   event.mutable_state_change()->set_reason(reason);
+  event.mutable_state_change()->set_ranks(start.ranks);
+  event.mutable_state_change()->set_from_step(start.from_step);
   job.set_state(to);
   job.set_reason(reason);
   const auto wall = TimeUtil::MicrosecondsToTimestamp(now_.wall.count());

@@ -1,5 +1,5 @@
 // Inside of step.h: one step in progress. Its member functions lie in the file named after their idea: submit.cc, workers.cc,
-// reports.cc, gangs.cc, schedule.cc.
+// reports.cc, gangs.cc, schedule.cc, elastic.cc.
 #pragma once
 
 #include <set>
@@ -10,6 +10,12 @@
 #include "coordinator/state/state.h"
 
 namespace pixelrec::coordinator {
+
+// Of a generation that starts.
+struct StartFacts {
+  int ranks = 0;
+  int64_t from_step = 0;
+};
 
 class Stepper {
  public:
@@ -37,7 +43,7 @@ class Stepper {
   void Send(const WorkerEntry& worker, v1::SessionResponse message);
   // To the job's history: stamps sequence, time, job and generation on the event's body.
   void Append(JobEntry& entry, v1::JobEvent event);
-  void SetState(JobEntry& entry, v1::JobState to, const std::string& reason);
+  void SetState(JobEntry& entry, v1::JobState to, const std::string& reason, StartFacts start = {});
 
   // workers.cc
   void Lose(const std::string& worker_id, const std::string& why);
@@ -53,7 +59,7 @@ class Stepper {
   void OnPublishFailed(JobEntry& entry, GangRank& rank, const v1::Failure& failure);
   void OnPrepared(JobEntry& entry, GangRank& rank, const v1::DatasetPrepared& prepared);
   void OnStoreOpened(JobEntry& entry, GangRank& rank, WorkerEntry& worker, v1::Rendezvous rendezvous);
-  void OnStarted(JobEntry& entry, GangRank& rank);
+  void OnStarted(JobEntry& entry, GangRank& rank, int64_t from_step);
   void OnEpoch(JobEntry& entry, const v1::EpochResult& result);
   void OnStale(WorkerEntry& worker, const v1::RankReport& report);
   void Ack(const WorkerEntry& worker, const v1::RankReport& report, uint64_t sequence);
@@ -76,6 +82,13 @@ class Stepper {
   void Schedule();
   void Start(JobEntry& entry, const std::vector<const WorkerEntry*>& idle);
   void Park();
+
+  // elastic.cc
+  void Grow();
+  bool MayGrow(const JobEntry& entry) const;
+  bool IsSettled(const WorkerEntry& worker) const;
+  void AskToGrow(JobEntry& entry, const std::vector<const WorkerEntry*>& more);
+  bool GoesOnWithoutHost(JobEntry& entry);
 
   State& state_;
   const Now now_;

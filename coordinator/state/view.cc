@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "coordinator/state/elastic.h"
 #include "google/protobuf/util/time_util.h"
 
 namespace pixelrec::coordinator {
@@ -48,7 +49,12 @@ std::string WorkersNow(const State& state, Now now) {
 
 std::string WaitingReason(const State& state, const JobEntry& entry, Now now) {
   const int needed = std::max(1, entry.job().spec().distributed().min_workers());
-  std::string reason = absl::StrCat("needs ", needed, needed == 1 ? " worker" : " workers", "; ", WorkersNow(state, now));
+  const int most = entry.job().spec().distributed().max_workers();
+  std::string reason = absl::StrCat("needs ", needed, most > needed ? absl::StrCat(" to ", most) : "",
+                                    std::max(needed, most) == 1 ? " worker" : " workers", "; ", WorkersNow(state, now));
+  if (const int unfit = UnfitWorkers(state, entry); unfit > 0) {
+    absl::StrAppend(&reason, "; ", unfit, unfit == 1 ? " is on a host" : " are on hosts", " that could not prepare the dataset");
+  }
   if (entry.retry_at > now.steady) {
     absl::StrAppend(&reason, "; restarts in ", Seconds(entry.retry_at - now.steady + std::chrono::milliseconds(999)));
   }
@@ -64,6 +70,39 @@ std::string WaitingReason(const State& state, const JobEntry& entry, Now now) {
     absl::StrAppend(&reason, "; ", ahead == kCounted ? "at least " : "", ahead, ahead == 1 ? " job is" : " jobs are", " ahead");
   }
   return reason;
+}
+
+int UnfitWorkers(const State& state, const JobEntry& entry) {
+  if (entry.record.unfit_hosts_size() == 0) {
+    return 0;
+  }
+  return static_cast<int>(std::count_if(state.workers.begin(), state.workers.end(), [&](const auto& worker) {
+    return worker.second.connected() && !IsFit(entry, worker.second);
+  }));
+}
+
+std::string SizeReason(const State& state, const JobEntry& entry) {
+  const v1::DistributedSpec& distributed = entry.job().spec().distributed();
+  const Gang& gang = entry.record.gang();
+  std::vector<std::string> parts;
+  if (gang.grown_from() > 0 && gang.ranks_size() > gang.grown_from()) {
+    parts.push_back(absl::StrCat("grown from ", gang.grown_from()));
+  }
+  if (distributed.min_workers() < distributed.max_workers() && gang.ranks_size() < distributed.max_workers()) {
+    int elsewhere = 0, lost = 0;
+    for (const auto& [id, worker] : state.workers) {
+      lost += worker.lost;
+      elsewhere += !worker.ranks.empty() && worker.ranks.rbegin()->first.job_id != entry.job().job_id();
+    }
+    parts.push_back(absl::StrCat(distributed.max_workers(), " wanted"));
+    if (elsewhere > 0) {
+      parts.push_back(Count(elsewhere, "busy"));
+    }
+    if (lost > 0) {
+      parts.push_back(Count(lost, "lost"));
+    }
+  }
+  return parts.empty() ? "" : absl::StrCat(" (", absl::StrJoin(parts, ", "), ")");
 }
 
 v1::Job ViewJob(const State& state, const JobEntry& entry, Now now) {

@@ -40,6 +40,9 @@ void Stepper::On(const WorkerRegistered& registered) {
     }
   }
   WorkerEntry& worker = TouchWorker(registered.worker_id);
+  if (worker.id.empty() || worker.lost) {
+    worker.there_since = now_.steady;
+  }
   worker.id = registered.worker_id;
   worker.incarnation = registered.incarnation;
   worker.session = registered.session;
@@ -113,6 +116,8 @@ void Stepper::Resend(WorkerEntry& worker, JobEntry& entry, GangRank& rank, bool 
   }
   if (rank.stopped()) {
     SendStop(entry, rank, !entry.record.has_cancellation() || entry.record.cancellation().now());
+  } else if (entry.record.gang().grows() && !entry.record.gang().has_failure()) {
+    SendStop(entry, rank, false);
   } else if (rank.rank() != 0 && !rank.started() && entry.record.gang().has_rendezvous()) {
     v1::SessionResponse message;
     message.mutable_set_rendezvous()->set_job_id(key.job_id);
@@ -180,6 +185,7 @@ void Stepper::On(const Tick&) {
   for (uint64_t number : std::vector<uint64_t>(state_.live.begin(), state_.live.end())) {
     SettleDeadlines(state_.jobs.at(number));
   }
+  Grow();
 }
 
 void Stepper::Lose(const std::string& worker_id, const std::string& why) {
@@ -189,6 +195,7 @@ void Stepper::Lose(const std::string& worker_id, const std::string& why) {
   }
   worker.lost = true;
   worker.lost_since = now_.steady;
+  ++worker.losses;
   if (worker.session != 0) {
     outcome_.actions.push_back(CloseSession{worker.id, worker.session,
                                             rpc::Refuse(absl::StatusCode::kAborted, rpc::kWorkerSilent,

@@ -182,6 +182,7 @@ TEST(Configs, ShowTheDefaultsOfTheDaemons) {
   EXPECT_EQ(coordinator->start_timeout, c.start_timeout);
   EXPECT_EQ(coordinator->orphan_grace, c.orphan_grace);
   EXPECT_EQ(coordinator->stop_grace, c.stop_grace);
+  EXPECT_EQ(coordinator->elastic_grow_after, c.elastic_grow_after);
   const auto worker = config::LoadWorkerConfig(kConfigs / "worker.yaml");
   ASSERT_TRUE(worker.ok());
   const config::WorkerConfig w;

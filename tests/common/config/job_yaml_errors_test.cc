@@ -135,6 +135,9 @@ const Case kValues[] = {
      "job.yaml:10:30: spec.distributed.min_workers: must not exceed max_workers (got 4 > 2)"},
     {"WorkersAboveMax", Job("", "  distributed: {workers: 4, min_workers: 1, max_workers: 2}"),
      "job.yaml:10:26: spec.distributed.workers: must lie between min_workers 1 and max_workers 2 (got 4)"},
+    {"MoreWorkersThanUsers", Job("", "  distributed: {workers: 2, max_workers: 9}"),
+     "job.yaml:10:42: spec.distributed.max_workers: must not exceed the 8 users of an optimiser step (got 9): further workers "
+     "would get none; lower it, or raise train.global_batch_size"},
     {"BatchContradiction", Job("global_batch_size: 32\n    gradient_accumulation_steps: 3"),
      "job.yaml:11:34: spec.train.gradient_accumulation_steps: contradicts global_batch_size: 32 users in micro-steps of 4 x 1 "
      "workers are "

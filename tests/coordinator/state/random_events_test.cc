@@ -118,6 +118,7 @@ class RandomEvents : public ::testing::TestWithParam<unsigned> {
         break;
       case 3:
         trainer.mutable_progress()->set_step(Draw(100));
+        trainer.mutable_progress()->set_section(Draw(3) == 0 ? "validate" : "train");
         break;
       case 4:
         trainer.mutable_dataset_prepared()->set_data_hash(Draw(20) == 0 ? "h2" : "h1");
@@ -181,6 +182,10 @@ class RandomEvents : public ::testing::TestWithParam<unsigned> {
       }
       EXPECT_LE(recovery, 2);
       if (entry.gang_lives()) {
+        if (entry.record.gang().role() == v1::TRAINER_ROLE_TRAIN) {
+          EXPECT_GE(entry.record.gang().ranks_size(), job.spec().distributed().min_workers());
+          EXPECT_LE(entry.record.gang().ranks_size(), job.spec().distributed().max_workers());
+        }
         for (const GangRank& rank : entry.record.gang().ranks()) {
           if (!rank.ended()) used[rank.worker_id()].insert(job.job_id());
         }
@@ -239,7 +244,13 @@ class RandomEvents : public ::testing::TestWithParam<unsigned> {
   }
 
   std::mt19937 random_{GetParam()};
-  Simulation sim_;
+  // Jobs grow within the length of a history.
+  static Policy Hurried() {
+    Policy policy;
+    policy.elastic_grow_after = milliseconds(500);
+    return policy;
+  }
+  Simulation sim_{Hurried()};
   bool refused_ = false;
   std::map<std::string, uint64_t> incarnations_;
   std::map<uint64_t, uint64_t> generations_;

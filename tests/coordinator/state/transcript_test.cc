@@ -210,6 +210,9 @@ class Transcript {
       trainer.mutable_training_started();
     } else if (kind == "progress") {
       trainer.mutable_progress()->set_step(c.Int("step"));
+      trainer.mutable_progress()->set_section(c.Text("section", "train"));
+      trainer.mutable_progress()->set_total_steps(c.Int("total"));
+      trainer.mutable_progress()->set_eta_seconds(c.Int("eta"));
     } else if (kind == "prepared") {
       trainer.mutable_dataset_prepared()->set_data_hash(c.Text("hash", "h1"));
     } else if (kind == "epoch") {
