@@ -51,6 +51,14 @@ test-tsan: test-packages  ## ThreadSanitizer on what is not LibTorch
 check-protos:
 	scripts/check_protos.sh
 
+# Tests that do more with PIXELREC_LONG_TESTS=1, by their names in ctest.
+LONG_TESTS = checkpoint_crash_test|train_test.ZeroTest
+
+.PHONY: test-long
+test-long: build test-packages  ## what takes minutes: every crash point of a save, 100 steps at every ZeRO stage
+	cmake --build --preset release --parallel $(JOBS)
+	PIXELREC_LONG_TESTS=1 ctest --preset release --verbose -R '$(LONG_TESTS)'
+
 .PHONY: fuzz
 fuzz:  ## every libFuzzer target for FUZZ_SECONDS (60)
 	@scripts/install_packages.sh build fuzz

@@ -1,14 +1,13 @@
 #include "common/storage/atomic_file.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstring>
-#include <system_error>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/storage/unique_fd.h"
@@ -34,60 +33,76 @@ fs::path ParentOf(const fs::path& path) {
 // "dir/" and "dir" name the same entry for rename, but "dir/" has "dir" as its parent_path.
 fs::path WithoutTrailingSlash(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
 
-absl::Status WriteAll(int fd, absl::string_view content, const fs::path& path) {
-  while (!content.empty()) {
-    const ssize_t written = write(fd, content.data(), content.size());
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      return ErrnoStatus(errno, "can't write", path);
-    }
-    content.remove_prefix(static_cast<size_t>(written));
+absl::Status WriteAndSync(const fs::path& path, absl::string_view content, FileSystem& files) {
+  auto file = files.Create(path, FileSystem::Existing::kRefuse);
+  if (!file.ok()) return file.status();
+  auto status = (*file)->Append(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(content.data()), content.size()));
+  return status.ok() ? (*file)->SyncAndClose() : status;
+}
+
+// From `folder` up to `root`, both included; `folder` alone if `root` doesn't lie above it.
+std::vector<fs::path> Upwards(const fs::path& folder, const fs::path& root) {
+  std::vector<fs::path> folders = {folder};
+  while (folders.back() != root) {
+    const fs::path parent = folders.back().parent_path();
+    if (parent.empty() || parent == folders.back()) return {folder};
+    folders.push_back(parent);
+  }
+  return folders;
+}
+
+fs::path FolderOfBoth(const fs::path& a, const fs::path& b) {
+  fs::path common;
+  for (auto [x, y] = std::pair(a.begin(), b.begin()); x != a.end() && y != b.end() && *x == *y; ++x, ++y) common /= *x;
+  return common;
+}
+
+// Of a rename between two folders, each of which may be new itself.
+absl::Status SyncParents(const fs::path& from, const fs::path& to, FileSystem& files) {
+  const fs::path root = FolderOfBoth(ParentOf(from), ParentOf(to));
+  std::vector<fs::path> folders = Upwards(ParentOf(to), root);
+  for (const fs::path& folder : folders) {
+    if (auto status = files.SyncFolder(folder); !status.ok()) return status;
+  }
+  for (const fs::path& folder : Upwards(ParentOf(from), root)) {
+    if (std::find(folders.begin(), folders.end(), folder) != folders.end()) continue;
+    // The staging folder may itself be gone when a repeated publish gets here.
+    if (auto status = files.SyncFolder(folder); !status.ok() && !absl::IsNotFound(status)) return status;
   }
   return absl::OkStatus();
-}
-
-absl::Status WriteAndSync(const fs::path& path, absl::string_view content) {
-  UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-  if (!fd.valid()) return ErrnoStatus(errno, "can't create", path);
-  if (absl::Status status = WriteAll(fd.get(), content, path); !status.ok()) return status;
-  if (fsync(fd.get()) != 0) return ErrnoStatus(errno, "can't sync", path);
-  // Some file systems (NFS, FUSE) report a failed write only here.
-  if (close(fd.release()) != 0) return ErrnoStatus(errno, "can't close", path);
-  return absl::OkStatus();
-}
-
-absl::Status RemoveTree(const fs::path& path) {
-  std::error_code error;
-  fs::remove_all(path, error);
-  if (error) return ErrnoStatus(error.value(), "can't remove", path);
-  return absl::OkStatus();
-}
-
-absl::Status SyncBothParents(const fs::path& from, const fs::path& to) {
-  if (absl::Status status = SyncPath(ParentOf(to)); !status.ok()) return status;
-  if (ParentOf(from) == ParentOf(to)) return absl::OkStatus();
-  // The staging folder may itself be gone when a repeated publish gets here.
-  absl::Status status = SyncPath(ParentOf(from));
-  return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 
 }  // namespace
 
-absl::Status WriteFileAtomically(const fs::path& path, absl::string_view content) {
+absl::Status WriteFileAtomically(const fs::path& path, absl::string_view content, FileSystem& files) {
   const fs::path temporary = TemporaryBeside(path);
-  absl::Status status = WriteAndSync(temporary, content);
-  if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0) status = ErrnoStatus(errno, "can't replace", path);
+  absl::Status status = WriteAndSync(temporary, content, files);
+  if (status.ok()) status = files.Rename(temporary, path);
   if (!status.ok()) {
-    unlink(temporary.c_str());
+    (void)files.RemoveFile(temporary);
     return status;
   }
-  return SyncPath(ParentOf(path));
+  return files.SyncFolder(ParentOf(path));
+}
+
+absl::Status CreateFolders(const fs::path& root, const fs::path& path, FileSystem& files) {
+  const fs::path folder = WithoutTrailingSlash(path);
+  std::vector<fs::path> missing;
+  for (fs::path at = folder; !files.Exists(at) && at != ParentOf(at); at = ParentOf(at)) missing.push_back(at);
+  for (auto at = missing.rbegin(); at != missing.rend(); ++at) {
+    // Another rank may make it at the same time.
+    if (auto status = files.CreateFolder(*at); !status.ok() && !absl::IsAlreadyExists(status)) return status;
+  }
+  for (const fs::path& at : Upwards(ParentOf(folder), WithoutTrailingSlash(root))) {
+    if (auto status = files.SyncFolder(at); !status.ok()) return status;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status SyncPath(const fs::path& path) {
   UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return ErrnoStatus(errno, "can't open", path);
-  if (fsync(fd.get()) != 0) return ErrnoStatus(errno, "can't sync", path);
+  if (!fd.valid()) return ErrnoStatus(errno, "cannot open", path);
+  if (fsync(fd.get()) != 0) return ErrnoStatus(errno, "cannot sync", path);
   return absl::OkStatus();
 }
 
@@ -95,51 +110,46 @@ namespace {
 
 // The published directory gets a mark before it is exchanged for its successor: a repeat after a crash between the exchange and
 // the removal then sees that what lies under `from` is the old version, and doesn't exchange it back.
-constexpr char kSupersededMark[] = ".superseded";
-
-bool Exists(const fs::path& path) {
-  struct stat info;
-  return lstat(path.c_str(), &info) == 0;
-}
-
-// `from` holds the old version. It leaves its name whole before it is removed, because a removal can stop half way.
-absl::Status RemoveSuperseded(const fs::path& from, const fs::path& to) {
-  fs::path doomed = from;
-  doomed += kSupersededMark;
-  if (Exists(from)) {
-    if (absl::Status status = RemoveTree(doomed); !status.ok()) return status;
-    if (rename(from.c_str(), doomed.c_str()) != 0) return ErrnoStatus(errno, "can't rename", from);
+absl::Status ExchangeDirectories(const fs::path& from, const fs::path& to, FileSystem& files) {
+  if (!files.Exists(from / kSupersededMark)) {
+    if (absl::Status status = WriteFileAtomically(to / kSupersededMark, "", files); !status.ok()) return status;
+    if (absl::Status status = files.Exchange(from, to); !status.ok()) return status;
   }
-  if (absl::Status status = SyncBothParents(from, to); !status.ok()) return status;
-  return RemoveTree(doomed);
-}
-
-absl::Status ExchangeDirectories(const fs::path& from, const fs::path& to) {
-  if (!Exists(from / kSupersededMark)) {
-    if (absl::Status status = WriteFileAtomically(to / kSupersededMark, ""); !status.ok()) return status;
-    if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) != 0) {
-      return ErrnoStatus(errno, absl::StrCat("can't exchange ", from.string(), " with"), to);
-    }
-    if (absl::Status status = SyncBothParents(from, to); !status.ok()) return status;
-  }
-  return RemoveSuperseded(from, to);
+  if (absl::Status status = SyncParents(from, to, files); !status.ok()) return status;
+  return RemoveDirectory(from, files);
 }
 
 }  // namespace
 
-absl::Status PublishDirectory(const fs::path& from_path, const fs::path& to_path) {
+absl::Status PublishDirectory(const fs::path& from_path, const fs::path& to_path, FileSystem& files) {
   const fs::path from = WithoutTrailingSlash(from_path);
   const fs::path to = WithoutTrailingSlash(to_path);
-  if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return SyncBothParents(from, to);
-  const int error = errno;
-  if (error == EEXIST) return ExchangeDirectories(from, to);
-  if (error == ENOENT && !Exists(from) && Exists(to)) return RemoveSuperseded(from, to);  // published by an earlier call
-  return ErrnoStatus(error, absl::StrCat("can't rename ", from.string(), " to"), to);
+  const absl::Status renamed = files.RenameNew(from, to);
+  if (renamed.ok()) return SyncParents(from, to, files);
+  if (absl::IsAlreadyExists(renamed)) return ExchangeDirectories(from, to, files);
+  if (!absl::IsNotFound(renamed) || files.Exists(from) || !files.Exists(to)) return renamed;
+  // Published by an earlier call, which may not have come to its end.
+  if (absl::Status status = SyncParents(from, to, files); !status.ok()) return status;
+  return RemoveDirectory(from, files);
+}
+
+absl::Status RemoveDirectory(const fs::path& path_given, FileSystem& files) {
+  const fs::path path = WithoutTrailingSlash(path_given);
+  fs::path doomed = path;
+  doomed += kSupersededMark;
+  if (files.Exists(path)) {
+    if (absl::Status status = files.RemoveTree(doomed); !status.ok()) return status;
+    if (absl::Status status = files.Rename(path, doomed); !status.ok()) return status;
+    if (absl::Status status = files.SyncFolder(ParentOf(path)); !status.ok()) return status;
+  }
+  if (absl::Status status = files.RemoveTree(doomed); !status.ok()) return status;
+  const absl::Status status = files.SyncFolder(ParentOf(path));
+  return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 
 absl::StatusOr<std::string> ReadFile(const fs::path& path) {
   UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return ErrnoStatus(errno, "can't open", path);
+  if (!fd.valid()) return ErrnoStatus(errno, "cannot open", path);
   std::string content;
   struct stat info;
   if (fstat(fd.get(), &info) == 0 && info.st_size > 0) content.reserve(static_cast<size_t>(info.st_size) + 1);
@@ -149,7 +159,7 @@ absl::StatusOr<std::string> ReadFile(const fs::path& path) {
     if (got == 0) return content;
     if (got < 0) {
       if (errno == EINTR) continue;
-      return ErrnoStatus(errno, "can't read", path);
+      return ErrnoStatus(errno, "cannot read", path);
     }
     content.append(buffer, static_cast<size_t>(got));
   }

@@ -2,22 +2,22 @@
 
 #include <chrono>
 #include <filesystem>
-#include <system_error>
 
-#include "absl/strings/str_cat.h"
 #include "common/storage/atomic_file.h"
 
 namespace pixelrec::agent {
 
-Publication Publish(const v1::CommitArtifact& order, const AllowedPaths& allowed) {
+Publication Publish(const v1::CommitArtifact& order, const AllowedPaths& allowed, storage::FileSystem& files) {
   const auto begin = std::chrono::steady_clock::now();
   Publication publication;
   publication.status = allowed.CheckArtifact(order.artifact());
   if (publication.status.ok()) {
     // recovery/ is made with the first checkpoint in it.
-    std::error_code ignored;  // the rename says what is wrong
-    std::filesystem::create_directories(std::filesystem::path(order.artifact().path()).parent_path(), ignored);
-    publication.status = storage::PublishDirectory(order.artifact().staging_path(), order.artifact().path());
+    const std::filesystem::path folder = std::filesystem::path(order.artifact().path()).parent_path();
+    if (!files.Exists(folder)) publication.status = storage::CreateFolders(folder.parent_path(), folder, files);
+  }
+  if (publication.status.ok()) {
+    publication.status = storage::PublishDirectory(order.artifact().staging_path(), order.artifact().path(), files);
   }
   publication.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (!publication.status.ok()) return publication;
@@ -26,9 +26,8 @@ Publication Publish(const v1::CommitArtifact& order, const AllowedPaths& allowed
       publication.complaints.emplace_back(status.message());
       continue;
     }
-    std::error_code error;
-    std::filesystem::remove_all(path, error);
-    if (error) publication.complaints.push_back(absl::StrCat("can't remove ", path, ": ", error.message()));
+    if (absl::Status status = storage::RemoveDirectory(path, files); !status.ok())
+      publication.complaints.emplace_back(status.message());
   }
   return publication;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "common/storage/filesystem.h"
 #include "pixelrec/v1/worker_service.pb.h"
 #include "worker/agent/allowed_paths.h"
 
@@ -19,7 +20,8 @@ struct Publication {
 };
 
 // Idempotent.
-Publication Publish(const v1::CommitArtifact& order, const AllowedPaths& allowed);
+Publication Publish(const v1::CommitArtifact& order, const AllowedPaths& allowed,
+                    storage::FileSystem& files = storage::RealFileSystem());
 
 // How a failed rename is told to the coordinator.
 v1::Failure PublishFailure(const absl::Status& status);

@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <limits>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -123,32 +122,29 @@ absl::Status WriteHllmFile(const std::filesystem::path& dir, const HllmInfo& inf
 }
 
 absl::StatusOr<WrittenBestModel> WriteBestModel(const std::filesystem::path& dir, const HllmInfo& info,
-                                                const BestModelTensors& tensors) {
-  std::error_code error;
-  std::filesystem::create_directories(dir, error);
-  if (error) return storage::ErrnoStatus(error.value(), "cannot create", dir);
-  std::filesystem::remove(dir / kHllmFile, error);  // it would vouch for files that are about to change
-  if (error) return storage::ErrnoStatus(error.value(), "cannot remove", dir / kHllmFile);
+                                                const BestModelTensors& tensors, storage::FileSystem& files) {
+  if (auto status = storage::CreateFolders(dir.parent_path(), dir, files); !status.ok()) return status;
+  // It would vouch for files that are about to change.
+  if (auto status = files.RemoveFile(dir / kHllmFile); !status.ok()) return status;
 
-  std::map<std::string, FileDigest> files;
+  std::map<std::string, FileDigest> digests;
   for (const auto& [folder, side] : {std::pair(kItemModelFolder, &tensors.item), std::pair(kUserModelFolder, &tensors.user)}) {
-    auto written = WriteHfModel(dir / folder, *side);
+    auto written = WriteHfModel(dir / folder, *side, files);
     if (!written.ok()) return written.status();
-    for (auto& [name, digest] : *written) files[absl::StrCat(folder, "/", name)] = std::move(digest);
+    for (auto& [name, digest] : *written) digests[absl::StrCat(folder, "/", name)] = std::move(digest);
   }
   TensorInfo head[] = {tensors.item_emb_tokens, tensors.logit_scale};
   head[0].name = "item_emb_tokens";
   head[1].name = "logit_scale";
-  auto digest = WriteTensors(dir / kHeadFile, head, {{"format", "pt"}});
+  auto digest = WriteTensors(dir / kHeadFile, head, {{"format", "pt"}}, files);
   if (!digest.ok()) return digest.status();
-  files[kHeadFile] = *std::move(digest);
+  digests[kHeadFile] = *std::move(digest);
 
-  if (auto status = WriteHllmFile(dir, info, files); !status.ok()) return status;
-  if (auto status = storage::SyncPath(dir); !status.ok()) return status;
-  auto info_digest = DigestFile(dir / kHllmFile);
-  if (!info_digest.ok()) return info_digest.status();
-  WrittenBestModel result{info_digest->bytes, info_digest->xxh3};
-  for (const auto& [name, file] : files) result.bytes += file.bytes;
+  const std::string text = FormatHllmFile(info, digests);
+  if (auto status = storage::WriteFileAtomically(dir / kHllmFile, text, files); !status.ok()) return status;
+  const FileDigest info_digest = DigestOf(text);
+  WrittenBestModel result{info_digest.bytes, info_digest.xxh3};
+  for (const auto& [name, file] : digests) result.bytes += file.bytes;
   return result;
 }
 

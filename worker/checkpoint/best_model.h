@@ -66,7 +66,8 @@ struct WrittenBestModel {
 
 // Writes the whole folder `dir`; an earlier try's leavings there are replaced. Everything is synced, hllm.json last.
 absl::StatusOr<WrittenBestModel> WriteBestModel(const std::filesystem::path& dir, const HllmInfo& info,
-                                                const BestModelTensors& tensors);
+                                                const BestModelTensors& tensors,
+                                                storage::FileSystem& files = storage::RealFileSystem());
 
 struct BestModel {
   HllmInfo info;

@@ -1,7 +1,6 @@
 #include "worker/checkpoint/checkpoint_files.h"
 
 #include <algorithm>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -46,31 +45,27 @@ absl::StatusOr<std::vector<std::filesystem::path>> ShardsOf(absl::string_view ki
 
 absl::StatusOr<std::map<std::string, FileDigest>> WriteShard(const std::filesystem::path& dir, const Shard& shard,
                                                              absl::Span<const TensorPiece> model,
-                                                             absl::Span<const TensorPiece> optimizer) {
-  std::error_code error;
-  std::filesystem::create_directories(dir, error);
-  if (error) return storage::ErrnoStatus(error.value(), "cannot create", dir);
-  std::filesystem::remove(dir / kManifestFile, error);
-  if (error) return storage::ErrnoStatus(error.value(), "cannot remove", dir / kManifestFile);
-  std::map<std::string, FileDigest> files;
+                                                             absl::Span<const TensorPiece> optimizer,
+                                                             storage::FileSystem& files) {
+  if (auto status = storage::CreateFolders(dir.parent_path(), dir, files); !status.ok()) return status;
+  if (auto status = files.RemoveFile(dir / kManifestFile); !status.ok()) return status;
+  std::map<std::string, FileDigest> digests;
   for (const auto& [kind, tensors] : {std::pair(kModelFile, model), std::pair(kOptimizerFile, optimizer)}) {
     const std::string name = ShardName(kind, shard);
-    auto digest = WritePieces(dir / name, tensors);
+    auto digest = WritePieces(dir / name, tensors, files);
     if (!digest.ok()) return digest.status();
-    files[name] = *std::move(digest);
+    digests[name] = *std::move(digest);
   }
-  if (auto status = storage::SyncPath(dir); !status.ok()) return status;
-  return files;
+  if (auto status = files.SyncFolder(dir); !status.ok()) return status;
+  return digests;
 }
 
-absl::StatusOr<WrittenCheckpoint> FinishCheckpoint(const std::filesystem::path& dir, Manifest manifest) {
-  auto manifest_digest = WriteManifest(dir, manifest);
-  if (!manifest_digest.ok()) return manifest_digest.status();
-  if (auto status = storage::SyncPath(dir); !status.ok()) return status;
-  std::error_code error;
-  WrittenCheckpoint written{std::filesystem::file_size(dir / kManifestFile, error), *std::move(manifest_digest),
-                            std::move(manifest)};
-  for (const auto& [name, digest] : written.manifest.files) written.bytes += digest.bytes;
+absl::StatusOr<WrittenCheckpoint> FinishCheckpoint(const std::filesystem::path& dir, Manifest manifest,
+                                                   storage::FileSystem& files) {
+  auto digest = WriteManifest(dir, manifest, files);
+  if (!digest.ok()) return digest.status();
+  WrittenCheckpoint written{digest->bytes, std::move(digest->xxh3), std::move(manifest)};
+  for (const auto& [name, file] : written.manifest.files) written.bytes += file.bytes;
   return written;
 }
 

@@ -39,9 +39,11 @@ struct Shard {
 // vouches for files that are about to change and is removed. RESOURCE_EXHAUSTED: disk full.
 absl::StatusOr<std::map<std::string, FileDigest>> WriteShard(const std::filesystem::path& dir, const Shard& shard,
                                                              absl::Span<const TensorPiece> model,
-                                                             absl::Span<const TensorPiece> optimizer);
+                                                             absl::Span<const TensorPiece> optimizer,
+                                                             storage::FileSystem& files = storage::RealFileSystem());
 // Completes the folder once all shards are written: `manifest.files` is every shard's digests.
-absl::StatusOr<WrittenCheckpoint> FinishCheckpoint(const std::filesystem::path& dir, Manifest manifest);
+absl::StatusOr<WrittenCheckpoint> FinishCheckpoint(const std::filesystem::path& dir, Manifest manifest,
+                                                   storage::FileSystem& files = storage::RealFileSystem());
 
 struct OpenedCheckpoint {
   Manifest manifest;

@@ -34,6 +34,12 @@ FileDigest Digest::Finish() const {
   return FileDigest{bytes_, absl::StrFormat("%016x%016x", hash.high64, hash.low64)};
 }
 
+FileDigest DigestOf(absl::string_view text) {
+  Digest digest;
+  digest.Add(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(text.data()), text.size()));
+  return digest.Finish();
+}
+
 absl::StatusOr<FileDigest> DigestFile(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return storage::ErrnoStatus(errno, "cannot read", path);

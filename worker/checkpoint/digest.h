@@ -11,6 +11,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 
 namespace pixelrec::checkpoint {
@@ -35,6 +36,8 @@ class Digest {
   std::unique_ptr<void, FreeState> state_;
   uint64_t bytes_ = 0;
 };
+
+FileDigest DigestOf(absl::string_view text);
 
 // Reads the whole file once, 1 MiB at a time. NOT_FOUND, PERMISSION_DENIED, ...: as errno says.
 absl::StatusOr<FileDigest> DigestFile(const std::filesystem::path& path);

@@ -1,7 +1,6 @@
 #include "worker/checkpoint/hf_export.h"
 
 #include <array>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -21,11 +20,9 @@ constexpr std::array<const char*, 10> kCopiedFiles = {
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "vocab.txt",      "merges.txt",      "chat_template.jinja",   "generation_config.json"};
 
-absl::StatusOr<FileDigest> WriteText(const std::filesystem::path& path, absl::string_view text) {
-  if (auto status = storage::WriteFileAtomically(path, text); !status.ok()) return status;
-  Digest digest;
-  digest.Add(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(text.data()), text.size()));
-  return digest.Finish();
+absl::StatusOr<FileDigest> WriteText(const std::filesystem::path& path, absl::string_view text, storage::FileSystem& files) {
+  if (auto status = storage::WriteFileAtomically(path, text, files); !status.ok()) return status;
+  return DigestOf(text);
 }
 
 // The model's tensors in the decoder's order, trained where there is one, under transformers' names.
@@ -75,38 +72,37 @@ absl::StatusOr<std::string> ConfigWithDtype(absl::string_view config_json, absl:
   return config.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
-absl::StatusOr<std::map<std::string, FileDigest>> WriteHfModel(const std::filesystem::path& dir, const HfExport& model) {
+absl::StatusOr<std::map<std::string, FileDigest>> WriteHfModel(const std::filesystem::path& dir, const HfExport& model,
+                                                               storage::FileSystem& files) {
   auto tensors = Assemble(model);
   if (!tensors.ok()) return tensors.status();
-  std::error_code error;
-  std::filesystem::create_directories(dir, error);
-  if (error) return storage::ErrnoStatus(error.value(), "cannot create", dir);
+  if (auto status = storage::CreateFolders(dir.parent_path(), dir, files); !status.ok()) return status;
 
-  std::map<std::string, FileDigest> files;
+  std::map<std::string, FileDigest> digests;
   const auto config_path = model.source_dir / "config.json";
   auto config = ReadTextFile(config_path, kMaxConfigBytes);
   if (!config.ok()) return config.status();
   const std::string dtype = model.trained.empty() ? tensors->front().dtype : model.trained.begin()->second.dtype;
   config = ConfigWithDtype(*config, dtype, config_path.string());
   if (!config.ok()) return config.status();
-  auto written = WriteText(dir / "config.json", *config);
+  auto written = WriteText(dir / "config.json", *config, files);
   if (!written.ok()) return written.status();
-  files["config.json"] = *std::move(written);
+  digests["config.json"] = *std::move(written);
 
   for (const char* name : kCopiedFiles) {
     auto text = ReadTextFile(model.source_dir / name, kMaxTokenizerBytes);
     if (absl::IsNotFound(text.status())) continue;
     if (!text.ok()) return text.status();
-    written = WriteText(dir / name, *text);
+    written = WriteText(dir / name, *text, files);
     if (!written.ok()) return written.status();
-    files[name] = *std::move(written);
+    digests[name] = *std::move(written);
   }
   // transformers refuses a file without this entry.
-  written = WriteTensors(dir / "model.safetensors", *tensors, {{"format", "pt"}});
+  written = WriteTensors(dir / "model.safetensors", *tensors, {{"format", "pt"}}, files);
   if (!written.ok()) return written.status();
-  files["model.safetensors"] = *std::move(written);
-  if (auto status = storage::SyncPath(dir); !status.ok()) return status;
-  return files;
+  digests["model.safetensors"] = *std::move(written);
+  if (auto status = files.SyncFolder(dir); !status.ok()) return status;
+  return digests;
 }
 
 }  // namespace pixelrec::checkpoint

@@ -25,7 +25,8 @@ struct HfExport {
 
 // Into `dir`, made if absent; everything synced. Returns the files written, by plain name.
 // INVALID_ARGUMENT: a trained tensor that the model doesn't have, or of another shape; a tensor that neither side has.
-absl::StatusOr<std::map<std::string, FileDigest>> WriteHfModel(const std::filesystem::path& dir, const HfExport& model);
+absl::StatusOr<std::map<std::string, FileDigest>> WriteHfModel(const std::filesystem::path& dir, const HfExport& model,
+                                                               storage::FileSystem& files = storage::RealFileSystem());
 
 // config.json with the dtype that the weights now have ("F32" -> "float32"), under the spelling that the file uses, because
 // transformers 5 loads in that dtype by default. The order of the fields stays.

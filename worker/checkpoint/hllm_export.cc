@@ -178,7 +178,7 @@ absl::Status WriteReference(const std::filesystem::path& dir, std::vector<Tensor
     return WriteTensors(dir / "model.safetensors", tensors, {{"format", "pt"}}).status();
   std::vector<std::pair<std::string, TorchTensor>> named;
   for (const TensorInfo& info : tensors)
-    named.emplace_back(info.name, TorchTensor{info.dtype, info.shape, info.data, info.bytes});
+    named.emplace_back(info.name, TorchTensor{info.dtype, info.shape, info.data, info.bytes, info.parts});
   return WriteTorchFile(dir / "pytorch_model.bin", named);
 }
 

@@ -25,14 +25,10 @@ constexpr double kMaxNumber = std::numeric_limits<double>::max();
 constexpr char kEpochKind[] = "epoch_checkpoint";
 constexpr char kRecoveryKind[] = "recovery_checkpoint";
 
-std::string DigestOf(absl::string_view text) {
-  Digest digest;
-  digest.Add(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(text.data()), text.size()));
-  return digest.Finish().xxh3;
-}
-
 // Over the compact form with sorted keys, so that blanks and order don't matter. `document` must not hold the digest itself.
-std::string SelfDigest(const json& document) { return DigestOf(document.dump(-1, ' ', false, json::error_handler_t::replace)); }
+std::string SelfDigest(const json& document) {
+  return DigestOf(document.dump(-1, ' ', false, json::error_handler_t::replace)).xxh3;
+}
 
 void ReadProgress(JsonFields& fields, Manifest& manifest) {
   manifest.world_size = fields.Int("world_size", 1, 1 << 20);
@@ -162,10 +158,10 @@ absl::StatusOr<Manifest> ParseManifest(absl::string_view text, absl::string_view
   return manifest;
 }
 
-absl::StatusOr<std::string> WriteManifest(const std::filesystem::path& dir, const Manifest& manifest) {
+absl::StatusOr<FileDigest> WriteManifest(const std::filesystem::path& dir, const Manifest& manifest, storage::FileSystem& files) {
   auto text = FormatManifest(manifest);
   if (!text.ok()) return text.status();
-  auto status = storage::WriteFileAtomically(dir / kManifestFile, *text);
+  auto status = storage::WriteFileAtomically(dir / kManifestFile, *text, files);
   if (!status.ok()) return status;
   return DigestOf(*text);
 }

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/storage/filesystem.h"
 #include "worker/checkpoint/digest.h"
 #include "worker/checkpoint/finished_epoch.h"
 
@@ -68,8 +69,9 @@ absl::StatusOr<std::string> FormatManifest(const Manifest& manifest);
 // edit).
 absl::StatusOr<Manifest> ParseManifest(absl::string_view json, absl::string_view file_name);
 
-// Durably writes <dir>/manifest.json, last of all files; returns its xxh3 (Artifact.manifest_digest).
-absl::StatusOr<std::string> WriteManifest(const std::filesystem::path& dir, const Manifest& manifest);
+// Durably writes <dir>/manifest.json, last of all files, and syncs `dir`; its xxh3 is Artifact.manifest_digest.
+absl::StatusOr<FileDigest> WriteManifest(const std::filesystem::path& dir, const Manifest& manifest,
+                                         storage::FileSystem& files = storage::RealFileSystem());
 // NOT_FOUND: no manifest.json.
 absl::StatusOr<Manifest> ReadManifest(const std::filesystem::path& dir);
 

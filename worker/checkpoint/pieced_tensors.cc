@@ -29,12 +29,12 @@ struct Place {
   std::vector<int64_t> shape;
 };
 
-absl::StatusOr<std::map<std::string, Place>> ReadPlaces(const SafetensorsFile& file) {
+absl::StatusOr<std::map<std::string, Place>> ReadPlaces(const SafetensorsIndex& file, const std::string& file_name) {
   std::map<std::string, Place> places;
-  const auto text = file.metadata().find(kPiecesKey);
-  if (text == file.metadata().end()) return places;
+  const auto text = file.metadata.find(kPiecesKey);
+  if (text == file.metadata.end()) return places;
   const auto refuse = [&](const std::string& what) {
-    return absl::InvalidArgumentError(absl::StrCat(file.path().string(), ": metadata ", kPiecesKey, ": ", what));
+    return absl::InvalidArgumentError(absl::StrCat(file_name, ": metadata ", kPiecesKey, ": ", what));
   };
   const json parsed = json::parse(text->second, nullptr, /*allow_exceptions=*/false);
   if (!parsed.is_object()) return refuse("not a JSON object");
@@ -55,7 +55,8 @@ absl::StatusOr<std::map<std::string, Place>> ReadPlaces(const SafetensorsFile& f
 
 }  // namespace
 
-absl::StatusOr<FileDigest> WritePieces(const std::filesystem::path& path, absl::Span<const TensorPiece> pieces) {
+absl::StatusOr<FileDigest> WritePieces(const std::filesystem::path& path, absl::Span<const TensorPiece> pieces,
+                                       storage::FileSystem& files) {
   std::vector<TensorInfo> tensors;
   json places = json::object();
   for (const TensorPiece& piece : pieces) {
@@ -64,7 +65,7 @@ absl::StatusOr<FileDigest> WritePieces(const std::filesystem::path& path, absl::
   }
   std::map<std::string, std::string> metadata;
   if (!places.empty()) metadata[kPiecesKey] = places.dump();
-  return WriteTensors(path, tensors, metadata);
+  return WriteTensors(path, tensors, metadata, files);
 }
 
 absl::StatusOr<std::unique_ptr<PiecedTensors>> PiecedTensors::Open(const std::vector<std::filesystem::path>& files) {
@@ -74,29 +75,45 @@ absl::StatusOr<std::unique_ptr<PiecedTensors>> PiecedTensors::Open(const std::ve
   for (const auto& path : files) {
     auto file = SafetensorsFile::Open(path);
     if (!file.ok()) return file.status();
-    if (auto status = result->AddFile(**file); !status.ok()) return status;
+    if (auto status = result->Add((*file)->index(), path.string()); !status.ok()) return status;
     result->files_.push_back(*std::move(file));
   }
   if (auto status = result->CheckComplete(); !status.ok()) return status;
   return result;
 }
 
-absl::Status PiecedTensors::AddFile(const SafetensorsFile& file) {
-  auto places = ReadPlaces(file);
+absl::StatusOr<std::unique_ptr<PiecedTensors>> PiecedTensors::Parse(const std::vector<absl::Span<const std::byte>>& files,
+                                                                    const std::string& title) {
+  auto result = std::make_unique<PiecedTensors>();
+  result->title_ = title;
+  for (const auto& bytes : files) {
+    auto index = ParseSafetensors(bytes, title);
+    if (!index.ok()) return index.status();
+    if (auto status = result->Add(*index, title); !status.ok()) return status;
+  }
+  if (auto status = result->CheckComplete(); !status.ok()) return status;
+  return result;
+}
+
+absl::Status PiecedTensors::Add(const SafetensorsIndex& file, const std::string& file_name) {
+  auto places = ReadPlaces(file, file_name);
   if (!places.ok()) return places.status();
   const auto refuse = [&](const std::string& name, const std::string& what) {
-    return absl::InvalidArgumentError(absl::StrCat(file.path().string(), ": tensor ", name, " ", what));
+    return absl::InvalidArgumentError(absl::StrCat(file_name, ": tensor ", name, " ", what));
   };
   for (const auto& [name, place] : *places) {
-    if (!file.tensors().contains(name)) return refuse(name, "has a place in the metadata and no entry");
+    if (!file.tensors.contains(name)) return refuse(name, "has a place in the metadata and no entry");
   }
-  for (const auto& [name, info] : file.tensors()) {
+  for (const auto& [name, info] : file.tensors) {
     const auto found = places->find(name);
     const Place place = found == places->end() ? Place{0, info.shape} : found->second;
-    const int64_t count = *Count(info.shape), whole = *Count(place.shape);
+    // An empty tensor may have sizes whose product is beyond all numbers.
+    const std::optional<int64_t> elements = Count(info.shape), of = Count(place.shape);
+    if (!elements || !of) return refuse(name, "has a shape that is too large");
+    const int64_t count = *elements, whole = *of;
     if (place.begin < 0 || place.begin > whole || count > whole - place.begin)
       return refuse(name, absl::StrCat("begins at element ", place.begin, " with ", count, " elements, of ", whole));
-    auto [entry, is_new] = tensors_.try_emplace(name, Tensor{info.dtype, place.shape, {}, {}});
+    auto [entry, is_new] = tensors_.try_emplace(name, Tensor{info.dtype, place.shape, {}});
     if (!is_new && (entry->second.dtype != info.dtype || entry->second.shape != place.shape))
       return refuse(name, "has another shape or dtype than in another shard");
     entry->second.pieces.push_back({place.begin, count, info.data});
@@ -151,19 +168,16 @@ absl::Status PiecedTensors::Read(const std::string& name, int64_t begin, absl::S
   return absl::OkStatus();
 }
 
-absl::StatusOr<TensorInfo> PiecedTensors::Find(const std::string& name) {
+absl::StatusOr<TensorInfo> PiecedTensors::Find(const std::string& name) const {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) return absl::NotFoundError(absl::StrCat(title_, ": no tensor ", name));
-  Tensor& tensor = found->second;
-  const size_t bytes = static_cast<size_t>(*Count(tensor.shape)) * *ElementBytes(tensor.dtype);
-  TensorInfo info{name, tensor.dtype, tensor.shape, tensor.pieces.front().data, bytes};
+  const Tensor& tensor = found->second;
+  const size_t element = *ElementBytes(tensor.dtype);
+  TensorInfo info{name, tensor.dtype, tensor.shape, tensor.pieces.front().data,
+                  static_cast<size_t>(*Count(tensor.shape)) * element};
   if (tensor.pieces.size() == 1) return info;
-  if (tensor.joined.empty()) {
-    for (const Piece& piece : tensor.pieces)
-      tensor.joined.insert(tensor.joined.end(), piece.data,
-                           piece.data + static_cast<size_t>(piece.count) * *ElementBytes(tensor.dtype));
-  }
-  info.data = tensor.joined.data();
+  info.data = nullptr;
+  for (const Piece& piece : tensor.pieces) info.parts.emplace_back(piece.data, static_cast<size_t>(piece.count) * element);
   return info;
 }
 

@@ -31,13 +31,17 @@ struct TensorPiece {
 };
 
 // Writes one shard. Errors of WriteTensors.
-absl::StatusOr<FileDigest> WritePieces(const std::filesystem::path& path, absl::Span<const TensorPiece> pieces);
+absl::StatusOr<FileDigest> WritePieces(const std::filesystem::path& path, absl::Span<const TensorPiece> pieces,
+                                       storage::FileSystem& files = storage::RealFileSystem());
 
 class PiecedTensors {
  public:
   // The shards of one set. Errors of SafetensorsFile::Open; INVALID_ARGUMENT: entries that contradict each other; DATA_LOSS:
   // elements of a tensor that no shard has.
   static absl::StatusOr<std::unique_ptr<PiecedTensors>> Open(const std::vector<std::filesystem::path>& files);
+  // The same of files in memory, which must outlive the result; `title` stands in front of errors.
+  static absl::StatusOr<std::unique_ptr<PiecedTensors>> Parse(const std::vector<absl::Span<const std::byte>>& files,
+                                                              const std::string& title);
 
   bool contains(const std::string& name) const { return tensors_.contains(name); }
   std::vector<std::string> names() const;
@@ -45,8 +49,8 @@ class PiecedTensors {
   absl::StatusOr<std::vector<int64_t>> Shape(const std::string& name) const;
   // Elements [begin, begin + count) of an F32 tensor. NOT_FOUND; OUT_OF_RANGE; INVALID_ARGUMENT: another dtype.
   absl::Status Read(const std::string& name, int64_t begin, absl::Span<float> out) const;
-  // The whole tensor: where it lies, or put together in memory that this object keeps. NOT_FOUND.
-  absl::StatusOr<TensorInfo> Find(const std::string& name);
+  // The whole tensor, where it lies: in `parts` if it was cut. Takes no memory. NOT_FOUND.
+  absl::StatusOr<TensorInfo> Find(const std::string& name) const;
   // "DIR/model.safetensors", "DIR/model-00001-of-00004.safetensors and 3 more": for errors.
   const std::string& title() const { return title_; }
 
@@ -60,10 +64,9 @@ class PiecedTensors {
     std::string dtype;
     std::vector<int64_t> shape;
     std::vector<Piece> pieces;  // ascending, without gaps
-    std::vector<std::byte> joined;
   };
 
-  absl::Status AddFile(const SafetensorsFile& file);
+  absl::Status Add(const SafetensorsIndex& file, const std::string& file_name);
   absl::Status CheckComplete();
 
   std::vector<std::unique_ptr<SafetensorsFile>> files_;

@@ -56,6 +56,11 @@ absl::StatusOr<uint64_t> CheckCoverage(const SafetensorsHeader& header, absl::st
 
 }  // namespace
 
+std::vector<absl::Span<const std::byte>> PartsOf(const TensorInfo& tensor) {
+  if (!tensor.parts.empty()) return tensor.parts;
+  return {{tensor.data, tensor.bytes}};
+}
+
 absl::StatusOr<SafetensorsIndex> ParseSafetensors(absl::Span<const std::byte> file, absl::string_view file_name) {
   if (file.size() < kPrefixBytes) return Truncated(file_name, file.size(), kPrefixBytes);
   uint64_t header_bytes = 0;

@@ -12,12 +12,14 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "common/storage/filesystem.h"
 #include "common/storage/mapped_file.h"
 #include "worker/checkpoint/digest.h"
 
@@ -29,7 +31,12 @@ struct TensorInfo {
   std::vector<int64_t> shape;       // empty: a scalar
   const std::byte* data = nullptr;  // little-endian, row-major; aligned only as the file's writer left it
   size_t bytes = 0;
+  // Of a tensor whose bytes lie in several places, one behind the other; `data` is null then.
+  std::vector<absl::Span<const std::byte>> parts;
 };
+
+// Where the bytes lie, in order: `parts`, or the one range.
+std::vector<absl::Span<const std::byte>> PartsOf(const TensorInfo& tensor);
 
 struct SafetensorsIndex {
   std::map<std::string, TensorInfo> tensors;
@@ -55,6 +62,7 @@ class SafetensorsFile {
   // By name. Pointers are good as long as this object lives.
   const std::map<std::string, TensorInfo>& tensors() const { return index_.tensors; }
   const std::map<std::string, std::string>& metadata() const { return index_.metadata; }
+  const SafetensorsIndex& index() const { return index_; }
   const std::filesystem::path& path() const { return path_; }
   // NOT_FOUND: "FILE: no tensor NAME".
   absl::StatusOr<TensorInfo> Find(absl::string_view name) const;
@@ -83,7 +91,8 @@ class SafetensorsWriter {
   // Creates or truncates `path`. INVALID_ARGUMENT: duplicate name, unknown dtype, overflowing shape.
   static absl::StatusOr<std::unique_ptr<SafetensorsWriter>> Create(const std::filesystem::path& path,
                                                                    std::vector<TensorSpec> tensors,
-                                                                   const std::map<std::string, std::string>& metadata);
+                                                                   const std::map<std::string, std::string>& metadata,
+                                                                   storage::FileSystem& files = storage::RealFileSystem());
   // Without Finish the unfinished file is removed.
   ~SafetensorsWriter();
   SafetensorsWriter(const SafetensorsWriter&) = delete;
@@ -96,11 +105,13 @@ class SafetensorsWriter {
   absl::StatusOr<FileDigest> Finish();
 
  private:
-  SafetensorsWriter(std::filesystem::path path, int fd, std::vector<TensorSpec> tensors);
+  SafetensorsWriter(std::filesystem::path path, storage::FileSystem& files, std::vector<TensorSpec> tensors)
+      : path_(std::move(path)), files_(files), tensors_(std::move(tensors)) {}
   absl::Status Write(absl::Span<const std::byte> bytes);
 
   std::filesystem::path path_;
-  int fd_;
+  storage::FileSystem& files_;
+  std::unique_ptr<storage::WritableFile> file_;  // null once finished
   std::vector<TensorSpec> tensors_;
   size_t next_ = 0;             // tensor being written
   uint64_t written_of_it_ = 0;  // bytes
@@ -109,6 +120,7 @@ class SafetensorsWriter {
 
 // Writes tensors that lie in memory, in the order given. Errors of SafetensorsWriter; on one, no file stays.
 absl::StatusOr<FileDigest> WriteTensors(const std::filesystem::path& path, absl::Span<const TensorInfo> tensors,
-                                        const std::map<std::string, std::string>& metadata = {});
+                                        const std::map<std::string, std::string>& metadata = {},
+                                        storage::FileSystem& files = storage::RealFileSystem());
 
 }  // namespace pixelrec::checkpoint

@@ -1,11 +1,6 @@
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/storage/atomic_file.h"
 #include "worker/checkpoint/dtype.h"
 #include "worker/checkpoint/safetensors.h"
 #include "worker/checkpoint/safetensors_header.h"
@@ -21,39 +16,32 @@ uint64_t BytesOf(const TensorSpec& tensor) {
 
 absl::StatusOr<std::unique_ptr<SafetensorsWriter>> SafetensorsWriter::Create(const std::filesystem::path& path,
                                                                              std::vector<TensorSpec> tensors,
-                                                                             const std::map<std::string, std::string>& metadata) {
+                                                                             const std::map<std::string, std::string>& metadata,
+                                                                             storage::FileSystem& files) {
   auto header = FormatSafetensorsHeader(tensors, metadata);
   if (!header.ok()) return absl::InvalidArgumentError(absl::StrCat(path.string(), ": ", header.status().message()));
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) return storage::ErrnoStatus(errno, "cannot create", path);
-  std::unique_ptr<SafetensorsWriter> writer(new SafetensorsWriter(path, fd, std::move(tensors)));
+  auto file = files.Create(path, storage::FileSystem::Existing::kTruncate);
+  if (!file.ok()) return file.status();
+  std::unique_ptr<SafetensorsWriter> writer(new SafetensorsWriter(path, files, std::move(tensors)));
+  writer->file_ = *std::move(file);
   auto status = writer->Write(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(header->data()), header->size()));
   if (!status.ok()) return status;
   return writer;
 }
 
-SafetensorsWriter::SafetensorsWriter(std::filesystem::path path, int fd, std::vector<TensorSpec> tensors)
-    : path_(std::move(path)), fd_(fd), tensors_(std::move(tensors)) {}
-
 SafetensorsWriter::~SafetensorsWriter() {
-  if (fd_ < 0) return;
-  ::close(fd_);
-  ::unlink(path_.c_str());
+  if (file_ == nullptr) return;
+  file_.reset();
+  (void)files_.RemoveFile(path_);
 }
 
 absl::Status SafetensorsWriter::Write(absl::Span<const std::byte> bytes) {
   digest_.Add(bytes);
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return storage::ErrnoStatus(errno, "cannot write", path_);
-    bytes.remove_prefix(static_cast<size_t>(written));
-  }
-  return absl::OkStatus();
+  return file_->Append(bytes);
 }
 
 absl::Status SafetensorsWriter::Append(absl::string_view name, absl::Span<const std::byte> bytes) {
-  if (fd_ < 0) return absl::FailedPreconditionError(absl::StrCat(path_.string(), ": already finished"));
+  if (file_ == nullptr) return absl::FailedPreconditionError(absl::StrCat(path_.string(), ": already finished"));
   // Tensors that are complete, empty ones included, give way to the next name.
   while (next_ < tensors_.size() && tensors_[next_].name != name && written_of_it_ == BytesOf(tensors_[next_])) {
     ++next_;
@@ -72,7 +60,7 @@ absl::Status SafetensorsWriter::Append(absl::string_view name, absl::Span<const 
 }
 
 absl::StatusOr<FileDigest> SafetensorsWriter::Finish() {
-  if (fd_ < 0) return absl::FailedPreconditionError(absl::StrCat(path_.string(), ": already finished"));
+  if (file_ == nullptr) return absl::FailedPreconditionError(absl::StrCat(path_.string(), ": already finished"));
   while (next_ < tensors_.size() && written_of_it_ == BytesOf(tensors_[next_])) {
     ++next_;
     written_of_it_ = 0;
@@ -81,22 +69,22 @@ absl::StatusOr<FileDigest> SafetensorsWriter::Finish() {
     return absl::FailedPreconditionError(absl::StrCat(path_.string(), ": tensor ", tensors_[next_].name, " lacks ",
                                                       BytesOf(tensors_[next_]) - written_of_it_, " bytes"));
   }
-  if (::fsync(fd_) != 0) return storage::ErrnoStatus(errno, "cannot sync", path_);
-  const int fd = std::exchange(fd_, -1);
-  if (::close(fd) != 0) return storage::ErrnoStatus(errno, "cannot close", path_);
+  if (auto status = file_->SyncAndClose(); !status.ok()) return status;
+  file_.reset();
   return digest_.Finish();
 }
 
 absl::StatusOr<FileDigest> WriteTensors(const std::filesystem::path& path, absl::Span<const TensorInfo> tensors,
-                                        const std::map<std::string, std::string>& metadata) {
+                                        const std::map<std::string, std::string>& metadata, storage::FileSystem& files) {
   std::vector<TensorSpec> specs;
   specs.reserve(tensors.size());
   for (const TensorInfo& tensor : tensors) specs.push_back({tensor.name, tensor.dtype, tensor.shape});
-  auto writer = SafetensorsWriter::Create(path, std::move(specs), metadata);
+  auto writer = SafetensorsWriter::Create(path, std::move(specs), metadata, files);
   if (!writer.ok()) return writer.status();
   for (const TensorInfo& tensor : tensors) {
-    auto status = (*writer)->Append(tensor.name, absl::MakeConstSpan(tensor.data, tensor.bytes));
-    if (!status.ok()) return status;
+    for (const auto& part : PartsOf(tensor)) {
+      if (auto status = (*writer)->Append(tensor.name, part); !status.ok()) return status;
+    }
   }
   return (*writer)->Finish();
 }

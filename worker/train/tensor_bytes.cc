@@ -10,7 +10,11 @@ at::Tensor TensorOf(const checkpoint::TensorInfo& info) {
   const at::ScalarType dtype = info.dtype == "BF16" ? at::kBFloat16 : info.dtype == "F16" ? at::kHalf : at::kFloat;
   const at::Tensor tensor = at::empty(info.shape, dtype);
   TORCH_CHECK(tensor.nbytes() == info.bytes, info.name, ": ", info.bytes, " bytes for a tensor of ", tensor.nbytes());
-  std::memcpy(tensor.mutable_data_ptr(), info.data, info.bytes);  // the file's data may be unaligned
+  auto* to = static_cast<std::byte*>(tensor.mutable_data_ptr());
+  for (const auto& part : checkpoint::PartsOf(info)) {
+    if (!part.empty()) std::memcpy(to, part.data(), part.size());  // the file's data may be unaligned
+    to += part.size();
+  }
   return tensor;
 }
 

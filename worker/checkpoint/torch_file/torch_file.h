@@ -30,6 +30,7 @@ struct TorchTensor {
   std::vector<int64_t> shape;       // empty: a scalar
   const std::byte* data = nullptr;  // little-endian, row-major
   size_t bytes = 0;
+  std::vector<absl::Span<const std::byte>> parts;  // to be written: bytes in several places, and `data` null
 };
 
 struct StateDict {

@@ -1,17 +1,16 @@
 #include "worker/checkpoint/torch_file/torch_writer.h"
 
-#include <fcntl.h>
-#include <unistd.h>
 #include <zlib.h>
 
-#include <cerrno>
 #include <map>
+#include <memory>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "common/storage/atomic_file.h"
-#include "common/storage/unique_fd.h"
+#include "common/storage/filesystem.h"
 #include "worker/checkpoint/torch_file/element_type.h"
 #include "worker/checkpoint/torch_file/pickle_opcodes.h"
 
@@ -20,8 +19,15 @@ namespace {
 
 constexpr uint64_t kAlignment = 64;  // of every entry's data, so that torch.load(mmap=True) finds it aligned
 
-absl::string_view TextOf(absl::Span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+using Parts = std::vector<absl::Span<const std::byte>>;
+
+absl::Span<const std::byte> BytesOf(absl::string_view text) {
+  return absl::MakeConstSpan(reinterpret_cast<const std::byte*>(text.data()), text.size());
+}
+
+Parts PartsOf(const TorchTensor& tensor) {
+  if (!tensor.parts.empty()) return tensor.parts;
+  return {{tensor.data, tensor.bytes}};
 }
 
 void AppendNumber(std::string& out, uint64_t value, int bytes) {
@@ -95,25 +101,30 @@ class PickleWriter {
 
 class ZipWriter {
  public:
-  explicit ZipWriter(std::filesystem::path path) : path_(std::move(path)) {}
+  ZipWriter(std::filesystem::path path, storage::FileSystem& files) : path_(std::move(path)), files_(files) {}
   ~ZipWriter() {
-    if (fd_.valid() && !finished_) ::unlink(path_.c_str());
+    if (file_ == nullptr) return;
+    file_.reset();
+    (void)files_.RemoveFile(path_);
   }
 
   absl::Status Create() {
-    fd_.reset(::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    return fd_.valid() ? absl::OkStatus() : storage::ErrnoStatus(errno, "cannot create", path_);
+    auto file = files_.Create(path_, storage::FileSystem::Existing::kTruncate);
+    if (file.ok()) file_ = *std::move(file);
+    return file.status();
   }
 
-  absl::Status Add(const std::string& name, absl::string_view content) {
+  absl::Status Add(const std::string& name, const Parts& content) {
     const uint64_t header = offset_;
+    uint64_t size = 0;
+    for (const auto& part : content) size += part.size();
     const uint32_t crc = Crc(content);
     // The extra fields: sizes in 64 bits, then padding that brings the data to a multiple of kAlignment, as torch writes it.
     std::string extra;
     AppendNumber(extra, 1, 2);
     AppendNumber(extra, 16, 2);
-    AppendNumber(extra, content.size(), 8);
-    AppendNumber(extra, content.size(), 8);
+    AppendNumber(extra, size, 8);
+    AppendNumber(extra, size, 8);
     const uint64_t unpadded = offset_ + 30 + name.size() + extra.size() + 4;
     const uint64_t padding = (kAlignment - unpadded % kAlignment) % kAlignment;
     absl::StrAppend(&extra, "FB");
@@ -123,13 +134,15 @@ class ZipWriter {
     std::string local("PK\x03\x04", 4);
     AppendCommon(local, crc, name.size(), extra.size());
     absl::StrAppend(&local, name, extra);
-    if (auto status = Write(local); !status.ok()) return status;
-    if (auto status = Write(content); !status.ok()) return status;
+    if (auto status = Write(BytesOf(local)); !status.ok()) return status;
+    for (const auto& part : content) {
+      if (auto status = Write(part); !status.ok()) return status;
+    }
 
     std::string wide;
     AppendNumber(wide, 1, 2);
     AppendNumber(wide, 24, 2);
-    for (const uint64_t value : {uint64_t{content.size()}, uint64_t{content.size()}, header}) AppendNumber(wide, value, 8);
+    for (const uint64_t value : {size, size, header}) AppendNumber(wide, value, 8);
     directory_.append("PK\x01\x02", 4);
     AppendNumber(directory_, kVersion, 2);
     AppendCommon(directory_, crc, name.size(), wide.size());
@@ -158,9 +171,9 @@ class ZipWriter {
     AppendNumber(tail, 0xffffffffffffffff, 8);  // counts: see the zip64 record
     AppendNumber(tail, 0xffffffff, 4);
     AppendNumber(tail, 0, 2);
-    if (auto status = Write(tail); !status.ok()) return status;
-    if (::fsync(fd_.get()) != 0) return storage::ErrnoStatus(errno, "cannot sync", path_);
-    finished_ = true;
+    if (auto status = Write(BytesOf(tail)); !status.ok()) return status;
+    if (auto status = file_->SyncAndClose(); !status.ok()) return status;
+    file_.reset();
     return absl::OkStatus();
   }
 
@@ -178,26 +191,24 @@ class ZipWriter {
     AppendNumber(out, name_bytes, 2);
     AppendNumber(out, extra_bytes, 2);
   }
-  static uint32_t Crc(absl::string_view content) {
-    return static_cast<uint32_t>(::crc32_z(0, reinterpret_cast<const Bytef*>(content.data()), content.size()));
-  }
-  absl::Status Write(absl::string_view bytes) {
-    offset_ += bytes.size();
-    while (!bytes.empty()) {
-      const ssize_t written = ::write(fd_.get(), bytes.data(), bytes.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) return storage::ErrnoStatus(errno, "cannot write", path_);
-      bytes.remove_prefix(static_cast<size_t>(written));
+  static uint32_t Crc(const Parts& content) {
+    uLong crc = 0;
+    for (const auto& part : content) {
+      if (!part.empty()) crc = ::crc32_z(crc, reinterpret_cast<const Bytef*>(part.data()), part.size());
     }
-    return absl::OkStatus();
+    return static_cast<uint32_t>(crc);
+  }
+  absl::Status Write(absl::Span<const std::byte> bytes) {
+    offset_ += bytes.size();
+    return file_->Append(bytes);
   }
 
   std::filesystem::path path_;
-  storage::UniqueFd fd_;
+  storage::FileSystem& files_;
+  std::unique_ptr<storage::WritableFile> file_;  // null once finished
   uint64_t offset_ = 0;
   std::string directory_;
   uint64_t entries_ = 0;
-  bool finished_ = false;
 };
 
 constexpr char kRoot[] = "archive/";
@@ -207,24 +218,27 @@ constexpr char kRoot[] = "archive/";
 absl::Status WriteTorchFile(const std::filesystem::path& path, absl::Span<const std::pair<std::string, TorchTensor>> tensors) {
   PickleWriter pickle;
   std::map<std::tuple<const std::byte*, size_t, std::string>, size_t> storages;  // bytes and type -> number
-  std::vector<absl::Span<const std::byte>> contents;
+  std::vector<Parts> contents;
   for (const auto& [name, tensor] : tensors) {
     const auto storage_name = StorageName(tensor.dtype);
     const auto element = storage_name ? StorageElementType("torch", *storage_name) : std::nullopt;
     if (!element)
       return absl::InvalidArgumentError(
           absl::StrCat(path.string(), ": tensor ", name, ": torch has no storage of type ", tensor.dtype));
-    const auto [found, added] = storages.try_emplace({tensor.data, tensor.bytes, tensor.dtype}, contents.size());
-    if (added) contents.emplace_back(tensor.data, tensor.bytes);
+    const Parts parts = PartsOf(tensor);
+    const auto [found, added] = storages.try_emplace({parts.front().data(), tensor.bytes, tensor.dtype}, contents.size());
+    if (added) contents.push_back(parts);
     pickle.AddTensor(name, *storage_name, found->second, tensor, element->bytes);
   }
-  ZipWriter archive(path);
+  ZipWriter archive(path, storage::RealFileSystem());
   if (auto status = archive.Create(); !status.ok()) return status;
-  const auto add = [&](const std::string& name, absl::string_view content) { return archive.Add(kRoot + name, content); };
+  const auto add = [&](const std::string& name, absl::string_view content) {
+    return archive.Add(kRoot + name, {BytesOf(content)});
+  };
   if (auto status = add("data.pkl", std::move(pickle).Finish()); !status.ok()) return status;
   if (auto status = add("byteorder", "little"); !status.ok()) return status;
   for (size_t i = 0; i < contents.size(); ++i) {
-    if (auto status = add(absl::StrCat("data/", i), TextOf(contents[i])); !status.ok()) return status;
+    if (auto status = archive.Add(absl::StrCat(kRoot, "data/", i), contents[i]); !status.ok()) return status;
   }
   if (auto status = add("version", "3\n"); !status.ok()) return status;
   return archive.Finish();
