@@ -55,7 +55,9 @@ int RunPlan(int channel_fd) {
     return 0;
   }
   std::cerr << "error: " << status.message() << "\n";
-  worker.Report(ToProto(train::Classify(status), worker.plan().rank()));
+  v1::Failure failure = ToProto(train::Classify(status), worker.plan().rank());
+  if (failure.cause() == v1::FAILURE_CAUSE_CHECKPOINT_DAMAGED) failure.set_checkpoint(worker.plan().resume_from().path());
+  worker.Report(std::move(failure));
   return kFailed;
 }
 

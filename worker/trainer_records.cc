@@ -138,6 +138,8 @@ v1::FailureCause CauseOf(train::FailureKind kind) {
       return v1::FAILURE_CAUSE_OUTPUT_UNWRITABLE;
     case train::FailureKind::kDiskFull:
       return v1::FAILURE_CAUSE_DISK_FULL;
+    case train::FailureKind::kCheckpointDamaged:
+      return v1::FAILURE_CAUSE_CHECKPOINT_DAMAGED;
     case train::FailureKind::kCollective:
       return v1::FAILURE_CAUSE_COLLECTIVE;
     case train::FailureKind::kInternal:
@@ -210,7 +212,8 @@ train::TrainJob ToTrainJob(const v1::TrainerCommand& command) {
       .checkpoint_every_steps = spec.checkpoint().every_steps(),
       .checkpoint_every_seconds = spec.checkpoint().every_seconds(),
       .evaluate_only = spec.kind() == "Evaluate",
-      .resume_from = plan.has_resume_from() ? plan.resume_from().path() : "",
+      .resume_from = plan.resume_from().path(),
+      .resume_digest = plan.resume_from().manifest_digest(),
       .finished_epochs = {},
   };
   for (const auto& epoch : plan.finished_epochs()) job.finished_epochs.push_back(FromProto(epoch));

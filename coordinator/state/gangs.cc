@@ -256,6 +256,9 @@ void Stepper::EndFailedGang(JobEntry& entry) {
   }
   v1::Job& job = *entry.record.mutable_job();
   const v1::Failure& failure = entry.record.gang().failure();
+  if (failure.cause() == v1::FAILURE_CAUSE_CHECKPOINT_DAMAGED && FallBack(entry)) {
+    return;
+  }
   const FailureClass failure_class = ClassOf(failure.cause());
   const int limit = RestartLimit(job.spec(), failure_class);
   const int used = failure_class == FailureClass::kUser ? job.user_restarts() : job.infrastructure_restarts();

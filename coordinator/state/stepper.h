@@ -1,5 +1,5 @@
 // Inside of step.h: one step in progress. Its member functions lie in the file named after their idea: submit.cc, workers.cc,
-// reports.cc, gangs.cc, schedule.cc, elastic.cc.
+// reports.cc, gangs.cc, damaged_checkpoint.cc, schedule.cc, elastic.cc.
 #pragma once
 
 #include <set>
@@ -77,6 +77,9 @@ class Stepper {
   void EndGang(JobEntry& entry);
   void EndFailedGang(JobEntry& entry);
   void EndJob(JobEntry& entry, v1::JobState to, const std::string& reason);
+
+  // damaged_checkpoint.cc: of a gang that could not go on from its checkpoint; false: it isn't one of the job's.
+  bool FallBack(JobEntry& entry);
 
   // schedule.cc
   void Schedule();

@@ -15,6 +15,7 @@
 #include "worker/checkpoint/checkpoint_files.h"
 #include "worker/checkpoint/decoder_tensors.h"
 #include "worker/checkpoint/digest.h"
+#include "worker/train/committed_checkpoint.h"
 #include "worker/train/failure.h"
 #include "worker/train/hllm_parameters.h"
 #include "worker/train/optimizer.h"
@@ -113,6 +114,15 @@ void Decay(const Session& s, const std::string& side, Original& original) {
   }
 }
 
+absl::StatusOr<checkpoint::WrittenBestModel> WriteStaged(const Session& s, const std::filesystem::path& dir,
+                                                         const checkpoint::HllmInfo& info,
+                                                         const checkpoint::BestModelTensors& tensors) {
+  if (auto status = storage::CreateFolders(s.job.output_dir, dir, *s.job.files); !status.ok()) return status;
+  auto written = checkpoint::WriteBestModel(dir, info, tensors, *s.job.files);
+  if (!written.ok()) (void)s.job.files->RemoveTree(dir);
+  return written;
+}
+
 class Stopwatch {
  public:
   double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
@@ -194,7 +204,7 @@ absl::StatusOr<ArtifactRecord> StageBestModel(const Session& s, const WholeWeigh
                                   .unread_decay = s.position.unread.factors(),
                                   .job_name = s.job.job_name,
                                   .program_version = s.facts.program_version};
-  auto written = checkpoint::WriteBestModel(record.staging_path, info, tensors);
+  auto written = WriteStaged(s, record.staging_path, info, tensors);
   if (!written.ok()) return WithOutputKind(written.status());
   record.bytes = static_cast<int64_t>(written->bytes);
   record.manifest_digest = written->info_digest;
@@ -222,10 +232,9 @@ absl::StatusOr<ArtifactRecord> AdoptBestModel(const Session& s) {
   return record;
 }
 
-absl::Status RestoreCheckpoint(const std::filesystem::path& path, Session& s) {
-  auto opened = checkpoint::OpenCheckpoint(path);
-  if (!opened.ok())
-    return WithKind(opened.status(), FailureKind::kBadData, "remove this checkpoint; the one before it is used then");
+absl::Status RestoreCheckpoint(Session& s) {
+  auto opened = OpenCommittedCheckpoint(s);
+  if (!opened.ok()) return opened.status();
   const checkpoint::Manifest& m = opened->manifest;
   if (auto status = checkpoint::CheckContinues(m, s.facts); !status.ok()) {
     return WithKind(status, FailureKind::kBadData, "give the job an output_dir of its own, or output_policy: replace");
@@ -281,8 +290,12 @@ absl::Status LoadBestModelWeights(const std::filesystem::path& path, dist::FlatP
   return opened.status();
 }
 
-void RemoveStaleStaging(const Session& s) {
+void RemoveLeftovers(const Session& s) {
   std::error_code ignored;
+  // Reaped half way: RemoveDirectory's doomed folders.
+  for (const auto& entry : std::filesystem::directory_iterator(s.job.output_dir / "recovery", ignored)) {
+    if (entry.path().extension() == storage::kSupersededMark) std::filesystem::remove_all(entry.path(), ignored);
+  }
   for (const auto& entry : std::filesystem::directory_iterator(s.job.output_dir / kStagingFolder, ignored)) {
     const std::string name = entry.path().filename();
     uint64_t generation = 0;

@@ -27,16 +27,17 @@ checkpoint::Manifest ManifestOf(const Session& session, ArtifactKind kind);
 using WholeWeights = std::map<std::string, at::Tensor>;
 WholeWeights GatherWeights(const Session& session);
 
-// best_model/: both LLMs as model directories, the embedding token and the logit scale. Rank 0.
+// best_model/: both LLMs as model directories, the embedding token and the logit scale. Rank 0. Nothing stays of one that can't
+// be written.
 absl::StatusOr<ArtifactRecord> StageBestModel(const Session& session, const WholeWeights& weights, double validation_loss);
 
 // The best_model/ that lies in output_dir, as an artifact of this generation with nothing staged: committing it leaves it where
 // it is. NOT_FOUND: none. DATA_LOSS: damaged.
 absl::StatusOr<ArtifactRecord> AdoptBestModel(const Session& session);
 
-// Weights, moments and position of a committed checkpoint. FAILED_PRECONDITION: of another run (which facts differ). DATA_LOSS:
-// damaged.
-absl::Status RestoreCheckpoint(const std::filesystem::path& path, Session& session);
+// Weights, moments and position of job.resume_from. FAILED_PRECONDITION: of another run (which facts differ). Errors of
+// OpenCommittedCheckpoint. Collective.
+absl::Status RestoreCheckpoint(Session& session);
 
 // Weights of best_model/ alone: for the final evaluation, and for tools that read a trained model.
 void CopyBestModelWeights(const checkpoint::BestModel& best, dist::FlatParameters& parameters);
@@ -46,7 +47,7 @@ absl::Status LoadBestModelWeights(const std::filesystem::path& path, dist::FlatP
 // DATA_LOSS: a tensor has another shape than the model's.
 absl::StatusOr<checkpoint::Manifest> LoadCheckpointWeights(const std::filesystem::path& path, dist::FlatParameters& parameters);
 
-// Removes staging folders that generations before `session`'s left behind.
-void RemoveStaleStaging(const Session& session);
+// Removes what generations before `session`'s left behind: staging folders, recovery checkpoints reaped half way.
+void RemoveLeftovers(const Session& session);
 
 }  // namespace pixelrec::train

@@ -6,13 +6,14 @@
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/storage/atomic_file.h"
 #include "worker/checkpoint/checkpoint_files.h"
 #include "worker/train/artifacts.h"
+#include "worker/train/disk_room.h"
 #include "worker/train/tensor_bytes.h"
 
 namespace pixelrec::train {
@@ -50,12 +51,14 @@ void Append(const Copy& copy, const at::Tensor& values, const std::string& prefi
   }
 }
 
-absl::StatusOr<Files> Write(const Copy& copy, const std::filesystem::path& dir, const checkpoint::Shard& shard) {
+absl::StatusOr<Files> Write(const Copy& copy, const TrainJob& job, const std::filesystem::path& dir,
+                            const checkpoint::Shard& shard) {
+  if (auto status = storage::CreateFolders(job.output_dir, dir, *job.files); !status.ok()) return status;
   std::vector<checkpoint::TensorPiece> model, optimizer;
   Append(copy, copy.weights, "", model);
   Append(copy, copy.exp_avg, checkpoint::kFirstMoment, optimizer);
   Append(copy, copy.exp_avg_sq, checkpoint::kSecondMoment, optimizer);
-  return checkpoint::WriteShard(dir, shard, model, optimizer);
+  return checkpoint::WriteShard(dir, shard, model, optimizer, *job.files);
 }
 
 std::string ToText(const absl::StatusOr<Files>& shard) {
@@ -80,7 +83,8 @@ CheckpointWriter::~CheckpointWriter() {
   if (thread_.joinable()) thread_.join();
 }
 
-void CheckpointWriter::Start(ArtifactKind kind) {
+absl::Status CheckpointWriter::Start(ArtifactKind kind) {
+  if (auto status = CheckRoomForCheckpoint(s_); !status.ok()) return status;
   record_ = CheckpointRecord(s_, kind);
   manifest_ = ManifestOf(s_, kind);
   const checkpoint::Shard shard = Sharded(s_) ? checkpoint::Shard{s_.job.rank, s_.job.world_size} : checkpoint::Shard{};
@@ -91,19 +95,20 @@ void CheckpointWriter::Start(ArtifactKind kind) {
   shard_.reset();
   if (copy->ranges.empty()) {
     shard_ = Files();
-    return;
+    return absl::OkStatus();
   }
   const auto copied = [](const at::Tensor& t) { return t.to(at::kCPU, t.scalar_type(), /*non_blocking=*/false, /*copy=*/true); };
   copy->weights = copied(s_.parameters->weights());
   copy->exp_avg = copied(s_.optimizer->exp_avg());
   copy->exp_avg_sq = copied(s_.optimizer->exp_avg_sq());
   thread_ = std::thread([this, start, shard, dir = record_->staging_path, owned = std::move(copy)]() mutable {
-    auto files = Write(*owned, dir, shard);
+    auto files = Write(*owned, s_.job, dir, shard);
     owned.reset();  // before anybody learns that it is written
     const absl::MutexLock done(&mutex_);
     record_->write_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     shard_ = std::move(files);
   });
+  return absl::OkStatus();
 }
 
 bool CheckpointWriter::written() const {
@@ -129,7 +134,7 @@ absl::StatusOr<std::optional<ArtifactRecord>> CheckpointWriter::Conclude() {
     return std::nullopt;
   }
   if (status.ok()) {
-    auto finished = checkpoint::FinishCheckpoint(record.staging_path, manifest_);
+    auto finished = checkpoint::FinishCheckpoint(record.staging_path, manifest_, *s_.job.files);
     if (finished.ok()) {
       record.bytes = static_cast<int64_t>(finished->bytes);
       record.manifest_digest = finished->manifest_digest;
@@ -137,8 +142,7 @@ absl::StatusOr<std::optional<ArtifactRecord>> CheckpointWriter::Conclude() {
     }
     status = finished.status();
   }
-  std::error_code ignored;
-  std::filesystem::remove_all(record.staging_path, ignored);
+  (void)s_.job.files->RemoveTree(record.staging_path);  // else it goes with its generation
   return status;
 }
 

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "worker/checkpoint/digest.h"
@@ -26,8 +27,9 @@ class CheckpointWriter {
   explicit CheckpointWriter(const Session& session) : s_(session) {}
   ~CheckpointWriter();
 
-  // checkpoint-epoch-N/ or recovery/step-N/ with weights, moments and position. Nothing may be under way.
-  void Start(ArtifactKind kind);
+  // checkpoint-epoch-N/ or recovery/step-N/ with weights, moments and position. Nothing may be under way. RESOURCE_EXHAUSTED: the
+  // disk has no room for it (disk_room.h), so nothing was begun; the same on all ranks.
+  absl::Status Start(ArtifactKind kind);
   bool under_way() const { return record_.has_value(); }
   // Whether this rank's shard is written, or has failed; true while nothing is under way.
   bool written() const;

@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "worker/checkpoint/digest.h"
 #include "worker/train/artifacts.h"
+#include "worker/train/disk_room.h"
 #include "worker/train/failure.h"
 #include "worker/train/hllm_parameters.h"
 #include "worker/train/init_from.h"
@@ -195,10 +196,17 @@ absl::Status ClaimOutput(Session& s, WorkerLink& link) {
   return absl::OkStatus();
 }
 
+// Without room for even one checkpoint nothing of a training would stay. One that goes on has some already, and waits for room.
+absl::Status CheckRoomToBegin(const Session& s) {
+  if (s.job.evaluate_only || !s.job.resume_from.empty()) return absl::OkStatus();
+  return WithKind(CheckRoomForCheckpoint(s), FailureKind::kOutputUnwritable,
+                  "free space on the volume of output_dir, or give the job an output_dir on another");
+}
+
 // Where training begins: at a checkpoint of this job, else at init_from's weights, else at those of the model directories.
 absl::Status LoadPosition(Session& s, WorkerLink& link) {
   if (!s.job.resume_from.empty()) {
-    if (auto status = RestoreCheckpoint(s.job.resume_from, s); !status.ok()) return status;
+    if (auto status = RestoreCheckpoint(s); !status.ok()) return status;
     if (s.is_rank_zero()) {
       link.Notice(
           false, absl::StrCat("continuing from ", s.job.resume_from.string(), ", step ", s.position.step, " of ", s.total_steps));
@@ -248,6 +256,7 @@ absl::StatusOr<std::unique_ptr<Session>> OpenSession(const TrainJob& job, Worker
   if (auto status = MeetPeers(*session, link); !status.ok()) return WithKind(status, FailureKind::kCollective);
   BuildModel(*session);
   if (auto status = ClaimOutput(*session, link); !status.ok()) return status;
+  if (auto status = CheckRoomToBegin(*session); !status.ok()) return status;
   if (auto status = LoadPosition(*session, link); !status.ok()) return status;
   if (job.bf16 && session->is_rank_zero()) {
     link.Notice(false, job.compat.bf16_rounding

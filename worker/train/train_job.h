@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/storage/filesystem.h"
 #include "worker/data/compat.h"
 
 namespace pixelrec::train {
@@ -126,7 +127,10 @@ struct TrainJob {
   bool evaluate_only = false;  // kind: Evaluate
 
   std::filesystem::path resume_from;  // committed checkpoint directory; empty: start
+  std::string resume_digest;          // of its manifest.json, as it was committed; empty: not known
   std::vector<EpochRecord> finished_epochs;
+
+  storage::FileSystem* files = &storage::RealFileSystem();  // where checkpoints and best_model/ are written
 };
 
 struct ProgressRecord {
@@ -236,6 +240,7 @@ enum class FailureKind {
   kLossCollapse,
   kOutputUnwritable,
   kDiskFull,
+  kCheckpointDamaged,  // the one to go on from
   kCollective,
   kInternal
 };

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -36,7 +37,7 @@ class Trainer {
 
   absl::Status Run() {
     link_.TrainingStarted(s_.position.step);
-    if (s_.is_rank_zero()) RemoveStaleStaging(s_);
+    if (s_.is_rank_zero()) RemoveLeftovers(s_);
     AdoptEarlierBest();
     last_checkpoint_ = Clock::now();
     while (s_.position.epoch < s_.job.epochs) {
@@ -105,7 +106,10 @@ class Trainer {
   void StartCheckpoint(ArtifactKind kind) {
     ConcludeCheckpoint();
     last_checkpoint_ = Clock::now();
-    checkpoint_.Start(kind);
+    const absl::Status started = checkpoint_.Start(kind);
+    if (started.ok() || !s_.is_rank_zero()) return;
+    link_.Notice(true, absl::StrCat("no checkpoint at step ", s_.position.step, ": ", started.message(),
+                                    "; training goes on, earlier checkpoints stay, the next save tries again"));
   }
 
   // A checkpoint that can't be written doesn't end the job: it is reported, and the one before stays.
@@ -136,31 +140,42 @@ class Trainer {
     if (auto status = Evaluate(record); !status.ok()) return status;
     evaluation_seconds_ += SecondsSince(start);
     record.seconds = SecondsSince(epoch_start_);
-    record.best = IsBest(s_.job, s_.position.epochs, record, s_.position.best_validation_loss);
-    if (record.best) s_.position.best_validation_loss = record.validation_loss;
     s_.position.epoch += 1;
     s_.position.step_in_epoch = 0;
     s_.position.epoch_loss_sum = 0;
     s_.position.epoch_loss_rows = 0;
+    std::optional<ArtifactRecord> best_model;
+    if (IsBest(s_.job, s_.position.epochs, record, s_.position.best_validation_loss)) {
+      auto staged = StageBest(record.validation_loss, best_model);
+      if (!staged.ok()) return staged.status();
+      record.best = *staged;
+    }
+    if (record.best) s_.position.best_validation_loss = record.validation_loss;
     s_.position.epochs.push_back(record);
     if (s_.is_rank_zero()) {
       log_.Epoch(record);
       link_.EpochFinished(record);
     }
-    return WriteEpochArtifacts(record);
-  }
-
-  absl::Status WriteEpochArtifacts(const EpochRecord& record) {
-    if (record.best) {
-      const WholeWeights weights = GatherWeights(s_);
-      if (s_.is_rank_zero()) {
-        auto best = StageBestModel(s_, weights, record.validation_loss);
-        if (!best.ok()) return best.status();
-        Announce(*best);
-      }
-    }
+    if (best_model) Announce(*best_model);
     StartCheckpoint(ArtifactKind::kEpochCheckpoint);
     return absl::OkStatus();
+  }
+
+  // Writes best_model/ with the weights as they are -> whether it is written; on rank 0 also what to announce. On a full disk the
+  // one before stays, and with it what counts as the best so far: a later epoch is measured against that.
+  absl::StatusOr<bool> StageBest(double validation_loss, std::optional<ArtifactRecord>& best_model) {
+    const WholeWeights weights = GatherWeights(s_);
+    absl::Status status;
+    if (s_.is_rank_zero()) {
+      auto staged = StageBestModel(s_, weights, validation_loss);
+      status = staged.status();
+      if (staged.ok()) best_model = *std::move(staged);
+      if (absl::IsResourceExhausted(status))
+        link_.Notice(true, absl::StrCat("best_model/ could not be written, the one before stays: ", status.message()));
+    }
+    const bool written = s_.group.Broadcast(status.ok() ? "written" : "failed") == "written";
+    if (!status.ok() && !absl::IsResourceExhausted(status)) return status;
+    return written;
   }
 
   absl::Status Evaluate(EpochRecord& record) {

@@ -229,6 +229,7 @@ class Transcript {
     } else if (kind == "failure") {
       trainer.mutable_failure()->set_cause(Cause(c));
       trainer.mutable_failure()->set_message(c.Text("message", "it-broke"));
+      trainer.mutable_failure()->set_checkpoint(c.Text("checkpoint"));
     } else if (kind == "result") {
       trainer.mutable_result();
     } else if (kind == "exit") {
