@@ -34,7 +34,7 @@ spec:
     item_prompt: ""
     max_text_length: 32
   model: {item_model_dir: $quickstart/stories260k, user_model_dir: $quickstart/stories260k, gradient_checkpointing: false}
-  train: {global_batch_size: 32, num_train_epochs: 1, learning_rate: 2.0e-3}
+  train: {global_batch_size: 32, num_train_epochs: 1, learning_rate: 2.0e-3, bf16: false}
   output_dir: $work/output
 YAML
   "$bin/pixelrecctl" local up --workers 1 --dir "$work/cluster" > /dev/null

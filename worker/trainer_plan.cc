@@ -7,6 +7,7 @@
 #include "common/process/parent.h"
 #include "worker/data/prepare.h"
 #include "worker/tokenizer/tokenizer.h"
+#include "worker/train/compute_type.h"
 #include "worker/train/failure.h"
 #include "worker/train/trainer.h"
 #include "worker/trainer_link.h"
@@ -32,6 +33,12 @@ absl::Status Prepare(TrainerLink& link) {
   return absl::OkStatus();
 }
 
+absl::Status Train(TrainerLink& link) {
+  train::TrainJob job = ToTrainJob(link.plan_command());
+  job.hardware = train::DetectHardware();
+  return train::RunTraining(job, link);
+}
+
 }  // namespace
 
 int RunPlan(int channel_fd) {
@@ -47,8 +54,7 @@ int RunPlan(int channel_fd) {
   }
   TrainerLink& worker = **link;
   const bool prepare = worker.plan().role() == v1::TRAINER_ROLE_PREPARE;
-  const absl::Status status =
-      train::Fenced([&] { return prepare ? Prepare(worker) : train::RunTraining(ToTrainJob(worker.plan_command()), worker); });
+  const absl::Status status = train::Fenced([&] { return prepare ? Prepare(worker) : Train(worker); });
   if (status.ok()) return 0;
   if (absl::IsCancelled(status)) {
     std::cerr << status.message() << "\n";

@@ -188,6 +188,7 @@ train::TrainJob ToTrainJob(const v1::TrainerCommand& command) {
       .global_batch_size = plan.global_batch_size(),
       .micro_batch_size =
           std::min<int64_t>(plan.global_batch_size(), int64_t{t.per_device_train_batch_size()} * spec.distributed().workers()),
+      .grad_cache = t.grad_cache(),
       .epochs = t.num_train_epochs(),
       .learning_rate = t.learning_rate(),
       .warmup_ratio = t.warmup_ratio(),

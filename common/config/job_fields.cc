@@ -97,6 +97,10 @@ void AddTrain(std::vector<Field>& table) {
   table.push_back(Int("spec.train.gradient_accumulation_steps", 1,
                       "Micro-steps per optimiser step; follows from global_batch_size where that is given.")
                       .AtLeast(1));
+  table.push_back(
+      Bool("spec.train.grad_cache", false,
+           "GradCache: the negatives of all micro-steps serve every user of the step, for a second forward pass of the "
+           "item LLM; false: each micro-step has its own."));
   table.push_back(Int("spec.train.num_train_epochs", 5, "Passes over the training data.").AtLeast(1));
   table.push_back(Number("spec.train.learning_rate", 1e-4, "Peak learning rate.").MoreThan(0));
   table.push_back(Enum("spec.train.optimizer", "adamw", {"adamw"}, "AdamW with betas 0.9 and 0.999, epsilon 1e-8."));
@@ -108,8 +112,8 @@ void AddTrain(std::vector<Field>& table) {
                       "Negatives per step: null draws max_seq_length per sample, K draws K for the whole batch.")
                       .Nullable()
                       .AtLeast(1));
-  table.push_back(
-      Bool("spec.train.bf16", true, "Compute in bf16 where the hardware has it; elsewhere the job says so and runs fp32."));
+  table.push_back(Bool("spec.train.bf16", true,
+                       "Compute in bf16 where every rank's hardware has it; elsewhere the job says so and runs fp32."));
   table.push_back(MakeField(kInteger, "spec.train.seed", 42, "Seed of sample order and negatives.").AtLeast(0));
   table.push_back(
       Int("spec.train.dataloader_num_workers", 2, "Threads that prepare batches ahead of the step.").AtLeast(0).AtMost(256));

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <filesystem>
 #include <set>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -107,6 +108,24 @@ std::optional<SpecProblem> FindReferenceBatchProblem(const v1::JobSpec& spec) {
                               below > 0 ? absl::StrCat(below, " or ") : "", below + micro, ", or switch that rule off"));
 }
 
+// The reference has neither micro-steps nor GradCache; these rules divide by what a micro-step is, or round what is cached.
+std::optional<SpecProblem> FindGradCacheProblem(const v1::JobSpec& spec) {
+  if (!spec.train().grad_cache()) return std::nullopt;
+  const bool compat = spec.numerics() == v1::NUMERICS_COMPAT;
+  const v1::CompatSpec& c = spec.compat();
+  for (const auto& [name, set, on] :
+       {std::tuple("bf16_rounding", c.has_bf16_rounding(), c.bf16_rounding()),
+        std::tuple("mean_per_rank", c.has_mean_per_rank(), c.mean_per_rank()),
+        std::tuple("num_negatives_per_sample", c.has_num_negatives_per_sample(), c.num_negatives_per_sample()),
+        std::tuple("reference_sampler", c.has_reference_sampler(), c.reference_sampler())}) {
+    if (set ? !on : !compat) continue;
+    return Problem("spec.train.grad_cache",
+                   absl::StrCat("contradicts compat.", name, (set ? "" : ", which numerics: compat switches on"),
+                                ": the reference has no such thing; leave one of the two out"));
+  }
+  return std::nullopt;
+}
+
 std::optional<SpecProblem> FindListProblem(const v1::JobSpec& spec) {
   std::set<std::string> keys;
   for (const std::string& key : spec.data().text_keys()) {
@@ -155,6 +174,7 @@ std::optional<SpecProblem> FindProblem(const v1::JobSpec& spec) {
   if (auto problem = FindDistributedProblem(spec.distributed())) return problem;
   if (auto problem = FindBatchProblem(spec)) return problem;
   if (auto problem = FindReferenceBatchProblem(spec)) return problem;
+  if (auto problem = FindGradCacheProblem(spec)) return problem;
   if (auto problem = FindEvaluateProblem(spec)) return problem;
   if (auto problem = FindEarlyStoppingProblem(spec)) return problem;
   return FindListProblem(spec);

@@ -43,6 +43,7 @@ inline v1::JobSpec SmallJob(const Cluster& cluster, const std::string& name, int
   spec.mutable_train()->set_global_batch_size(8);
   spec.mutable_train()->set_num_train_epochs(epochs);
   spec.mutable_train()->set_learning_rate(1e-3);
+  spec.mutable_train()->set_bf16(false);  // the same on any machine
   spec.mutable_train()->set_logging_steps(1);
   spec.mutable_distributed()->set_workers(2);
   spec.mutable_evaluation()->add_k(5);

@@ -57,6 +57,9 @@ absl::Status ReadLaterFacts(const json& document, absl::string_view file_name, M
       return absl::InvalidArgumentError(absl::StrCat(file_name, ": settings: ", name, ": must be a string"));
     manifest.settings[name] = value.get<std::string>();
   }
+  const json compute_type = document.value("compute_type", json(""));
+  if (!compute_type.is_string()) return absl::InvalidArgumentError(absl::StrCat(file_name, ": compute_type: must be a string"));
+  manifest.compute_type = compute_type.get<std::string>();
   auto decay = UnreadDecayFromJson(document, file_name);
   if (!decay.ok()) return decay.status();
   manifest.unread_decay = *std::move(decay);
@@ -111,6 +114,7 @@ absl::StatusOr<std::string> FormatManifest(const Manifest& manifest) {
                    {"samples", manifest.samples},
                    {"tokens", manifest.tokens},
                    {"settings", manifest.settings},
+                   {"compute_type", manifest.compute_type},
                    {"epochs", EpochsToJson(manifest.epochs)},
                    {"unread_decay", manifest.unread_decay},
                    {"files", FilesToJson(manifest.files)}};

@@ -49,6 +49,7 @@ struct Manifest {
   // Settings that change what is computed, by their key in job.yaml ("spec.model.freeze" -> "item_llm"). One that an older
   // manifest doesn't have is not compared.
   std::map<std::string, std::string> settings;
+  std::string compute_type;  // "fp32" or "bf16"; may change; empty in an older manifest
   // What is carried on: digest of the samples so far, best validation loss, training loss over the epoch in hand.
   std::string sample_digest;
   std::optional<double> best_validation_loss;

@@ -20,36 +20,40 @@ at::Tensor WithoutMemory(int64_t numel, const at::TensorOptions& options) {
 
 }  // namespace
 
-FlatParameters::FlatParameters(const std::vector<Unit>& units, const at::TensorOptions& options, at::ScalarType compute_type,
+FlatParameters::FlatParameters(const std::vector<Unit>& units, const at::TensorOptions& options, Rounding rounding,
                                const Sharding& sharding)
     : layout_(units, sharding.rank, sharding.world_size),
-      compute_type_(compute_type),
+      rounding_(rounding),
       weights_(at::zeros({layout_.owned()}, options)),
       gradients_(at::zeros({layout_.owned()}, options)) {
   for (const UnitPlace& place : layout_.units()) MakeUnit(place);
 }
 
 void FlatParameters::MakeUnit(const UnitPlace& place) {
-  const at::TensorOptions compute = weights_.options().dtype(compute_type_);
-  const bool one_type = weights_.scalar_type() == compute_type_;
+  TORCH_CHECK(!place.keeps_masters || place.stage == 0, place.name, ": a unit that keeps its masters isn't sharded");
+  const bool keeps_masters = place.keeps_masters && rounding_ != Rounding::kAll;
+  const at::TensorOptions leaves = weights_.options().dtype(keeps_masters ? weights_.scalar_type() : weight_type());
+  const at::TensorOptions sums = weights_.options().dtype(gradient_type());
+  const bool one_type = leaves.dtype() == weights_.dtype(), one_gradient_type = sums.dtype() == gradients_.dtype();
   UnitBuffers unit;
   const at::Tensor masters = weights_.narrow(0, place.offset, place.owned);
   if (place.stage == 0) {
-    unit.weights = one_type ? masters : at::zeros({place.numel}, compute);
-    unit.gradients = one_type ? gradients_.narrow(0, place.offset, place.owned) : at::zeros({place.numel}, compute);
+    unit.weights = one_type ? masters : at::zeros({place.numel}, leaves);
+    unit.gradients = one_gradient_type ? gradients_.narrow(0, place.offset, place.owned) : at::zeros({place.numel}, sums);
     unit.share = unit.weights;
   } else if (place.stage < 3) {
-    unit.weights = at::zeros({place.numel}, compute);
+    unit.weights = at::zeros({place.numel}, leaves);
     unit.share = unit.weights.narrow(0, place.begin, place.owned);
-    if (place.stage == 1) unit.gradients = at::zeros({place.numel}, compute);
+    if (place.stage == 1) unit.gradients = at::zeros({place.numel}, sums);
   } else {
-    unit.weights = WithoutMemory(place.numel, compute);
-    unit.share = one_type ? masters : at::zeros({place.owned}, compute);
+    unit.weights = WithoutMemory(place.numel, leaves);
+    unit.share = one_type ? masters : at::zeros({place.owned}, leaves);
   }
   for (const PlacedTensor& leaf : place.leaves) {
     // variable_data: filling the unit's buffer again is no change that autograd should notice.
     at::Tensor view = unit.weights.narrow(0, leaf.offset, leaf.numel()).view(leaf.shape).variable_data().requires_grad_(true);
-    // AccumulateGrad adds in place to a gradient that is already there, so gradients land in the unit's buffer.
+    // AccumulateGrad adds in place to a gradient that is already there, so gradients land in the unit's buffer, in its type.
+    if (leaves.dtype() != sums.dtype()) view.set_grad_dtype(std::nullopt);
     if (unit.gradients.defined()) view.mutable_grad() = unit.gradients.narrow(0, leaf.offset, leaf.numel()).view(leaf.shape);
     leaves_[leaf.name] = view;
   }
@@ -101,12 +105,12 @@ void FlatParameters::RoundWeights() {
   }
 }
 
-void FlatParameters::RoundMasters() { weights_.copy_(weights_.to(compute_type_)); }
+void FlatParameters::RoundMasters() { weights_.copy_(weights_.to(weight_type())); }
 
 void FlatParameters::CollectGradients() {
   for (size_t i = 0; i < units_.size(); ++i) {
     const UnitPlace& place = layout_.units()[i];
-    if (place.stage != 0 || compute_type_ == gradients_.scalar_type()) continue;
+    if (place.stage != 0 || gradient_type() == gradients_.scalar_type()) continue;
     gradients_.narrow(0, place.offset, place.owned).copy_(units_[i].gradients);
   }
 }

@@ -17,6 +17,13 @@
 
 namespace pixelrec::dist {
 
+// How what the model computes with differs from the masters.
+enum class Rounding {
+  kNone,     // not at all
+  kWeights,  // leaves are bf16 copies, but for units that keep their masters; gradients add up in the masters' type (rule W4)
+  kAll,      // leaves and gradients of every unit are bf16 (rules P1, P2)
+};
+
 class FlatParameters {
  public:
   static constexpr int64_t kAlignment = UnitLayout::kAlignment;
@@ -28,17 +35,16 @@ class FlatParameters {
 
   // A whole unit as the model computes with it.
   struct UnitBuffers {
-    at::Tensor weights;    // [numel] in the compute type; stage 3: its storage has memory only while the unit is gathered
-    at::Tensor gradients;  // [numel] in the compute type; undefined at stages 2 and 3, which lend a buffer for the backward pass
-    at::Tensor share;      // [owned] in the compute type: what this rank gives when the unit is gathered
+    at::Tensor weights;  // [numel] in the leaves' type; stage 3: its storage has memory only while the unit is gathered
+    at::Tensor
+        gradients;     // [numel] in the gradients' type; undefined at stages 2 and 3, which lend a buffer for each backward pass
+    at::Tensor share;  // [owned] in the leaves' type: what this rank gives when the unit is gathered
   };
 
-  // Weights and gradients start at zero. With a `compute_type` other than that of `options` the model's leaves are rounded
-  // copies, and weights() their masters (rule P2).
-  FlatParameters(const std::vector<Unit>& units, const at::TensorOptions& options, at::ScalarType compute_type = at::kFloat)
-      : FlatParameters(units, options, compute_type, Sharding{}) {}
-  FlatParameters(const std::vector<Unit>& units, const at::TensorOptions& options, at::ScalarType compute_type,
-                 const Sharding& sharding);
+  // Weights and gradients start at zero.
+  FlatParameters(const std::vector<Unit>& units, const at::TensorOptions& options, Rounding rounding = Rounding::kNone)
+      : FlatParameters(units, options, rounding, Sharding{}) {}
+  FlatParameters(const std::vector<Unit>& units, const at::TensorOptions& options, Rounding rounding, const Sharding& sharding);
 
   // Leaf of the model: requires a gradient, which accumulates in the unit's gradient buffer.
   at::Tensor leaf(const std::string& name) const;
@@ -48,7 +54,7 @@ class FlatParameters {
   // Whether any leaf of the unit is trained.
   bool trained(size_t unit) const;
 
-  // The compute type's share of each unit follows the masters: after a load and after each update. Nothing to do where they are
+  // Each unit's share of leaves follows the masters: after a load and after each update. Nothing to do where they are
   // the same.
   void RoundWeights();
   // The other way at the start of training: masters that are the rounded weights (rule P2).
@@ -67,9 +73,10 @@ class FlatParameters {
   const UnitLayout& layout() const { return layout_; }
   const std::map<std::string, Range>& ranges() const { return layout_.ranges(); }
   UnitBuffers& unit(size_t index) { return units_[index]; }
-  const at::Tensor& weights() const { return weights_; }      // [owned] masters
-  const at::Tensor& gradients() const { return gradients_; }  // [owned]
-  at::ScalarType compute_type() const { return compute_type_; }
+  const at::Tensor& weights() const { return weights_; }                               // [owned] masters
+  const at::Tensor& gradients() const { return gradients_; }                           // [owned]
+  at::ScalarType weight_type() const { return TypeOf(rounding_ != Rounding::kNone); }  // of the leaves, where rounded
+  at::ScalarType gradient_type() const { return TypeOf(rounding_ == Rounding::kAll); }
   int64_t parameter_count() const { return layout_.parameter_count(); }
   void ZeroGradients();
   // Leaves whose names begin with `prefix` no longer ask for a gradient; theirs stays zero.
@@ -77,9 +84,10 @@ class FlatParameters {
 
  private:
   void MakeUnit(const UnitPlace& place);
+  at::ScalarType TypeOf(bool rounded) const { return rounded ? at::kBFloat16 : weights_.scalar_type(); }
 
   UnitLayout layout_;
-  at::ScalarType compute_type_;
+  Rounding rounding_;
   std::map<std::string, at::Tensor> leaves_;
   std::vector<UnitBuffers> units_;
   at::Tensor weights_;

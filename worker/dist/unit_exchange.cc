@@ -23,13 +23,12 @@ UnitExchange::UnitExchange(FlatParameters& parameters, const ProcessGroup& group
     if (place.stage == 3) largest_weights = std::max(largest_weights, place.numel);
     if (place.stage >= 2) largest_gradients = std::max(largest_gradients, place.numel);
   }
-  const at::TensorOptions compute = parameters.weights().options().dtype(parameters.compute_type());
-  const auto make = [&](std::vector<Slot>& slots, size_t count, int64_t numel) {
+  const auto make = [&](std::vector<Slot>& slots, size_t count, int64_t numel, at::ScalarType type) {
     if (numel > 0) slots.resize(count);
-    for (Slot& slot : slots) slot.memory = at::empty({numel}, compute);
+    for (Slot& slot : slots) slot.memory = at::empty({numel}, parameters.weights().options().dtype(type));
   };
-  make(weight_slots_, kWeightSlots, largest_weights);
-  make(gradient_slots_, kGradientSlots, largest_gradients);
+  make(weight_slots_, kWeightSlots, largest_weights, parameters.weight_type());
+  make(gradient_slots_, kGradientSlots, largest_gradients, parameters.gradient_type());
 }
 
 UnitExchange::~UnitExchange() {
@@ -139,7 +138,7 @@ void UnitExchange::ReduceUnsharded() {
   std::vector<std::pair<at::Tensor, at::Tensor>> reduced;  // stage 1: share of the gradients, where it goes
   // Neighbouring units of stage 0 lie behind each other, so they are one all-reduce.
   int64_t begin = 0, end = 0;
-  const bool one_type = parameters_.compute_type() == parameters_.gradients().scalar_type();
+  const bool one_type = parameters_.gradient_type() == parameters_.gradients().scalar_type();
   const auto flush = [&] {
     if (end > begin) pending.push_back(group_.StartAllReduceSum(parameters_.gradients().narrow(0, begin, end - begin)));
   };

@@ -41,6 +41,7 @@ UnitLayout::UnitLayout(const std::vector<Unit>& units, int rank, int world_size)
     place.name = unit.name;
     // One rank owns everything at any stage.
     place.stage = world_size == 1 ? 0 : unit.stage;
+    place.keeps_masters = unit.keeps_masters;
     PlaceLeaves(unit, place);
     if (place.stage > 0) place.numel = RoundUp(place.numel, kAlignment * world_size);
     place.owned = place.stage > 0 ? place.numel / world_size : place.numel;

@@ -29,6 +29,8 @@ struct Unit {
   std::vector<Leaf> leaves;
   // ZeRO stage: 0 nothing is sharded; 1 masters and moments; 2 the reduced gradients too; 3 the weights too.
   int stage = 0;
+  // The model reads the masters themselves, whatever it computes the other units in (Rounding::kWeights). Stage 0 only.
+  bool keeps_masters = false;
 };
 
 // A leaf, or a named tensor.
@@ -44,6 +46,7 @@ struct PlacedTensor {
 struct UnitPlace {
   std::string name;
   int stage = 0;
+  bool keeps_masters = false;
   int64_t numel = 0;
   // This rank's share [begin, begin + owned) of the unit, and where it begins in the rank's own buffers.
   int64_t begin = 0;

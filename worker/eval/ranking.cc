@@ -30,8 +30,7 @@ at::Tensor UserVectors(const model::Hllm& hllm, const at::Tensor& items_IH,
     rows.insert(rows.end(), read.begin(), read.end());
     segments.Append(static_cast<int64_t>(read.size()));
   }
-  const at::Tensor history = items_IH.index_select(0, at::tensor(rows, at::kLong).to(items_IH.device()))
-                                 .to(hllm.weights().logit_scale.scalar_type());  // the weights' dtype
+  const at::Tensor history = items_IH.index_select(0, at::tensor(rows, at::kLong).to(items_IH.device()));
   return Normalized(hllm.EncodeUsers(history, segments, model::Rows::kLastOfSegment).to(at::kFloat));
 }
 

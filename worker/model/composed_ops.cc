@@ -12,7 +12,7 @@ namespace composed {
 at::Tensor RmsNorm(const at::Tensor& x_TH, const at::Tensor& weight_H, double eps) {
   const at::ScalarType statistics = x_TH.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   const at::Tensor x = x_TH.to(statistics);
-  return weight_H * (x * at::rsqrt(x.square().mean(-1, true) + eps)).to(x_TH.scalar_type());
+  return (weight_H * (x * at::rsqrt(x.square().mean(-1, true) + eps)).to(x_TH.scalar_type())).to(x_TH.scalar_type());
 }
 
 at::Tensor SwiGlu(const at::Tensor& gate_up_T2I) {

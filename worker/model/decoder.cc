@@ -21,25 +21,31 @@ at::Tensor LastRows(const Segments& segments, const at::Device& device) {
   return at::tensor(rows, at::kLong).to(device);
 }
 
+at::Tensor Lookup(const at::Tensor& weight, const std::vector<int64_t>& rows, bool composed) {
+  const at::Tensor ids = at::tensor(rows, at::kLong).to(weight.device());
+  return composed ? at::embedding(weight, ids) : Embedding(weight, ids);
+}
+
 // What encoders add to the embeddings of tokens: learned positions, token type 0, then a norm.
 at::Tensor AddLearnedPositions(const DecoderDescription& d, const DecoderWeights& w, const at::Tensor& x_TH,
-                               const Segments& segments) {
+                               const Segments& segments, bool composed) {
   if (!w.position_embeddings.defined()) return x_TH;
   std::vector<int64_t> rows;
   for (int64_t s = 0; s < segments.count(); ++s) {
     for (int64_t i = 0; i < segments.length(s); ++i) rows.push_back(d.first_learned_position + i);
   }
-  const at::Tensor positions = at::embedding(w.position_embeddings, at::tensor(rows, at::kLong).to(x_TH.device()));
+  const at::Tensor positions = Lookup(w.position_embeddings, rows, composed);
   const at::Tensor sum = x_TH + positions + w.token_type_embeddings.narrow(0, 0, 1);
-  return ApplyNorm(d.norm, sum, w.embedding_norm, w.embedding_norm_bias, d.norm_eps);
+  return ApplyNorm(d.norm, sum, w.embedding_norm, w.embedding_norm_bias, d.norm_eps, composed);
 }
 
-LayerContext ContextOf(const DecoderDescription& d, const Segments& segments) {
+LayerContext ContextOf(const DecoderDescription& d, const Segments& segments, bool composed) {
   LayerContext context;
   context.norm = d.norm;
   context.norm_eps = d.norm_eps;
   context.activation = d.activation;
   context.gated_mlp = d.gated_mlp;
+  context.composed = composed;
   context.attention = {.query_heads = d.num_attention_heads,
                        .kv_heads = d.num_key_value_heads,
                        .head_dim = d.head_dim,
@@ -59,8 +65,9 @@ std::vector<RotaryTable> MakeRotaryTables(const DecoderDescription& d, int64_t m
   return tables;
 }
 
-at::Tensor EmbedTokens(const DecoderDescription& d, const DecoderWeights& w, const std::vector<int64_t>& token_ids) {
-  const at::Tensor x = at::embedding(w.embed_tokens, at::tensor(token_ids, at::kLong).to(w.embed_tokens.device()));
+at::Tensor EmbedTokens(const DecoderDescription& d, const DecoderWeights& w, const std::vector<int64_t>& token_ids,
+                       bool composed) {
+  const at::Tensor x = Lookup(w.embed_tokens, token_ids, composed);
   if (!d.scale_embeddings) return x;
   // The factor is rounded to the weights' type first, as transformers does.
   return x * at::scalar_tensor(std::sqrt(static_cast<double>(d.hidden_size)), x.options().requires_grad(false));
@@ -76,7 +83,8 @@ struct Part {
 };
 
 std::vector<Part> MakeParts(const DecoderDescription& description, const Segments& segments,
-                            const std::vector<RotaryTable>& rotary, std::vector<int64_t> counts) {
+                            const std::vector<RotaryTable>& rotary, const ForwardOptions& options) {
+  std::vector<int64_t> counts = options.parts;
   if (counts.empty()) counts = {segments.count()};
   std::vector<Part> parts;
   int64_t next = 0;
@@ -86,7 +94,7 @@ std::vector<Part> MakeParts(const DecoderDescription& description, const Segment
     part.tables = rotary;
     for (size_t i = 0; i < description.ropes.size(); ++i)
       part.tables[i] = TableForSegments(description.ropes[i], rotary[i], part.segments);
-    part.shared = ContextOf(description, part.segments);
+    part.shared = ContextOf(description, part.segments, options.composed);
   }
   TORCH_CHECK(next == segments.count(), "parts of ", next, " sequences, not ", segments.count());
   return parts;
@@ -108,8 +116,8 @@ at::Tensor PartThroughLayer(const DecoderDescription& description, const Decoder
 
 at::Tensor DecoderForward(const DecoderDescription& description, const DecoderWeights& weights, const at::Tensor& x_TH,
                           const Segments& segments, const std::vector<RotaryTable>& rotary, const ForwardOptions& options) {
-  const std::vector<Part> parts = MakeParts(description, segments, rotary, options.parts);
-  const at::Tensor embedded_TH = AddLearnedPositions(description, weights, x_TH, segments);
+  const std::vector<Part> parts = MakeParts(description, segments, rotary, options);
+  const at::Tensor embedded_TH = AddLearnedPositions(description, weights, x_TH, segments, options.composed);
   if (options.schedule != nullptr) options.schedule->AfterForward(0);
   std::vector<int64_t> rows;
   for (const Part& part : parts) rows.push_back(part.segments.tokens());
@@ -124,7 +132,8 @@ at::Tensor DecoderForward(const DecoderDescription& description, const DecoderWe
   }
   MarkBorder(options.schedule, weights.layers.size(), kNoUnit, x);
   const at::Tensor joined = x.size() == 1 ? x.front() : at::cat(x, 0);
-  return weights.norm.defined() ? ApplyNorm(description.norm, joined, weights.norm, {}, description.norm_eps) : joined;
+  if (!weights.norm.defined()) return joined;
+  return ApplyNorm(description.norm, joined, weights.norm, {}, description.norm_eps, options.composed);
 }
 
 }  // namespace pixelrec::model

@@ -81,9 +81,9 @@ enum class Rows {
 // One table per rope of the description, for sequences up to `max_length`; an identity for a model without ropes.
 std::vector<RotaryTable> MakeRotaryTables(const DecoderDescription& description, int64_t max_length, const at::Device& device);
 
-// Rows of the token embeddings, scaled where the family does so; before positions are added.
+// Rows of the token embeddings, scaled where the family does so; before positions are added. `composed` as ForwardOptions.
 at::Tensor EmbedTokens(const DecoderDescription& description, const DecoderWeights& weights,
-                       const std::vector<int64_t>& token_ids);
+                       const std::vector<int64_t>& token_ids, bool composed = false);
 
 struct ForwardOptions {
   Rows rows = Rows::kAll;
@@ -92,6 +92,8 @@ struct ForwardOptions {
   // Sequences of each part that a layer computes at once, so that its activations stay in cache; empty: all in one part. The
   // result is the same whatever the parts, up to rounding.
   std::vector<int64_t> parts;
+  // Norms, activations, attention and lookups by namespace composed (ops.h): each rounded to the weights' type.
+  bool composed = false;
   // Told of units 1 + i, and of the end of unit 0, which begins where the embeddings are looked up.
   WeightSchedule* schedule = nullptr;
 };

@@ -71,9 +71,12 @@ at::Tensor MeanOfSegments(const at::Tensor& x_TH, const Segments& segments) {
 
 at::Tensor Hllm::ItemForward(const at::Tensor& x_TH, const Segments& segments, const std::vector<int64_t>& parts,
                              Rows rows) const {
-  return DecoderForward(
-      options_.item_llm, weights_.item_llm, x_TH, segments, item_rotary_,
-      {.rows = rows, .checkpointing = options_.gradient_checkpointing, .parts = parts, .schedule = options_.item_schedule});
+  return DecoderForward(options_.item_llm, weights_.item_llm, x_TH, segments, item_rotary_,
+                        {.rows = rows,
+                         .checkpointing = options_.gradient_checkpointing,
+                         .parts = parts,
+                         .composed = options_.composed_ops,
+                         .schedule = options_.item_schedule});
 }
 
 at::Tensor Hllm::ItemInputs(const PackedItems& items) const {
@@ -82,11 +85,12 @@ at::Tensor Hllm::ItemInputs(const PackedItems& items) const {
   std::vector<int64_t> ends;
   ends.reserve(static_cast<size_t>(items.segments.count()));
   for (int64_t s = 0; s < items.segments.count(); ++s) ends.push_back(items.segments.begin(s) + items.segments.length(s) - 1);
-  const at::Tensor tokens = EmbedTokens(options_.item_llm, weights_.item_llm, items.token_ids);
+  const at::Tensor tokens = EmbedTokens(options_.item_llm, weights_.item_llm, items.token_ids, options_.composed_ops);
   // Rule M2: the embedding token's row is overwritten, so what id 0 stood for there never matters. A family that scales the
   // embeddings of tokens doesn't scale embeddings that are given to it: neither this row nor the user LLM's inputs.
-  return tokens.index_copy(0, at::tensor(ends, at::kLong).to(device),
-                           weights_.item_emb_tokens.view({1, hidden}).expand({items.segments.count(), hidden}));
+  return tokens.index_copy(
+      0, at::tensor(ends, at::kLong).to(device),
+      weights_.item_emb_tokens.to(tokens.scalar_type()).view({1, hidden}).expand({items.segments.count(), hidden}));
 }
 
 at::Tensor Hllm::EncodeItems(const PackedItems& items) const {
@@ -94,14 +98,20 @@ at::Tensor Hllm::EncodeItems(const PackedItems& items) const {
   if (options_.item_emb_token_n > 0)
     return ItemForward(ItemInputs(items), items.segments, PartsOf(items.segments), Rows::kLastOfSegment);
   const PackedItems texts = TextsAlone(items);
-  const at::Tensor embedded = EmbedTokens(options_.item_llm, weights_.item_llm, texts.token_ids);
-  return MeanOfSegments(ItemForward(embedded, texts.segments, PartsOf(items.segments), Rows::kAll), texts.segments);
+  const at::Tensor embedded = EmbedTokens(options_.item_llm, weights_.item_llm, texts.token_ids, options_.composed_ops);
+  const at::Tensor hidden_TH = ItemForward(embedded, texts.segments, PartsOf(items.segments), Rows::kAll);
+  if (options_.composed_ops || hidden_TH.scalar_type() != at::kBFloat16) return MeanOfSegments(hidden_TH, texts.segments);
+  return MeanOfSegments(hidden_TH.to(at::kFloat), texts.segments).to(at::kBFloat16);  // the sum is fp32 (rule W4)
 }
 
 at::Tensor Hllm::EncodeUsers(const at::Tensor& history_TH, const Segments& segments, Rows rows) const {
-  return DecoderForward(
-      options_.user_llm, weights_.user_llm, history_TH, segments, user_rotary_,
-      {.rows = rows, .checkpointing = options_.gradient_checkpointing, .parts = {}, .schedule = options_.user_schedule});
+  return DecoderForward(options_.user_llm, weights_.user_llm,
+                        history_TH.to(weights_.user_llm.layers.front().up_proj.scalar_type()), segments, user_rotary_,
+                        {.rows = rows,
+                         .checkpointing = options_.gradient_checkpointing,
+                         .parts = {},
+                         .composed = options_.composed_ops,
+                         .schedule = options_.user_schedule});
 }
 
 NceLoss ComputeNceLoss(const at::Tensor& user_RH, const at::Tensor& target_RH, const at::Tensor& negatives_KH,

@@ -52,6 +52,7 @@ class Hllm {
     int64_t max_seq_length = 11;    // longest history + 1
     int64_t item_emb_token_n = 1;   // 1: a learned token's hidden state; 0: the mean over the text's (rule X5)
     bool gradient_checkpointing = true;
+    bool composed_ops = false;  // ForwardOptions::composed: with bf16 weights, round after every operation (rule P1)
     // Told of each model's passes; null: all weights are always there. Must outlive the model and its graphs.
     WeightSchedule* item_schedule = nullptr;
     WeightSchedule* user_schedule = nullptr;
@@ -65,6 +66,7 @@ class Hllm {
   at::Tensor EncodeItems(const PackedItems& items) const;
 
   // Packed histories of item embeddings -> output of every position (rule M4), or of each history's last one. Not normalised.
+  // The embeddings may be of any floating type; outputs of both models have that of the layers' weights.
   at::Tensor EncodeUsers(const at::Tensor& history_TH, const Segments& segments, Rows rows) const;
 
   const HllmWeights& weights() const { return weights_; }

@@ -24,16 +24,17 @@ at::Tensor ProjectAndAdd(const LayerContext& context, const at::Tensor& residual
     const at::Tensor sum = at::addmm(residual, x, weight.t());
     return bias.defined() ? sum + bias : sum;
   }
-  return residual + ApplyNorm(context.norm, Project(x, weight, bias), out_norm, {}, context.norm_eps);
+  return residual + ApplyNorm(context.norm, Project(x, weight, bias), out_norm, {}, context.norm_eps, context.composed);
 }
 
 at::Tensor NormIfAny(const LayerContext& context, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {}) {
-  return weight.defined() ? ApplyNorm(context.norm, x, weight, bias, context.norm_eps) : x;
+  return weight.defined() ? ApplyNorm(context.norm, x, weight, bias, context.norm_eps, context.composed) : x;
 }
 
 // x_TE holds heads side by side: each head of the first `heads` is normed by itself.
 at::Tensor NormHeads(const LayerContext& context, const at::Tensor& x_TE, const at::Tensor& weight) {
-  return ApplyNorm(context.norm, x_TE.reshape({-1, context.attention.head_dim}), weight, {}, context.norm_eps).view(x_TE.sizes());
+  return ApplyNorm(context.norm, x_TE.reshape({-1, context.attention.head_dim}), weight, {}, context.norm_eps, context.composed)
+      .view(x_TE.sizes());
 }
 
 at::Tensor Activate(Activation activation, const at::Tensor& x) {
@@ -62,7 +63,8 @@ at::Tensor AttendLastRows(const LayerContext& context, const LayerWeights& w, co
     q = NormHeads(context, q, w.q_norm);
     kv = at::cat({NormHeads(context, kv.narrow(1, 0, k_width), w.k_norm), kv.narrow(1, k_width, k_width)}, 1);
   }
-  return LastQueryAttention(q, kv, context.segments, context.rotary, spec);
+  return context.composed ? composed::LastQueryAttention(q, kv, context.segments, context.rotary, spec)
+                          : LastQueryAttention(q, kv, context.segments, context.rotary, spec);
 }
 
 at::Tensor Attend(const LayerContext& context, const LayerWeights& w, const at::Tensor& normed_TH) {
@@ -75,24 +77,28 @@ at::Tensor Attend(const LayerContext& context, const LayerWeights& w, const at::
                    NormHeads(context, qkv.narrow(1, q_width, k_width), w.k_norm), qkv.narrow(1, q_width + k_width, k_width)},
                   1);
   }
-  return SelfAttention(qkv, context.segments, context.rotary, spec);
+  return context.composed ? composed::SelfAttention(qkv, context.segments, context.rotary, spec)
+                          : SelfAttention(qkv, context.segments, context.rotary, spec);
 }
 
 at::Tensor HiddenOfMlp(const LayerContext& context, const at::Tensor& projected) {
   if (!context.gated_mlp) return Activate(context.activation, projected);
-  if (context.activation == Activation::kSilu) return SwiGlu(projected);
+  if (context.activation == Activation::kSilu) return context.composed ? composed::SwiGlu(projected) : SwiGlu(projected);
   const auto gate_up = projected.chunk(2, -1);
   return Activate(context.activation, gate_up[0]) * gate_up[1];
 }
 
 }  // namespace
 
-at::Tensor ApplyNorm(Norm norm, const at::Tensor& x_TH, const at::Tensor& weight, const at::Tensor& bias, double eps) {
+at::Tensor ApplyNorm(Norm norm, const at::Tensor& x_TH, const at::Tensor& weight, const at::Tensor& bias, double eps,
+                     bool composed) {
+  const auto rms_norm = composed ? &composed::RmsNorm : &RmsNorm;
   switch (norm) {
     case Norm::kRms:
-      return RmsNorm(x_TH, weight, eps);
+      return rms_norm(x_TH, weight, eps);
     case Norm::kRmsOnePlus:
-      return RmsNorm(x_TH, weight + 1, eps);
+      // Not rounded to a bf16 weight's type: there, 1 + w has but 8 bits.
+      return rms_norm(x_TH, (composed || weight.scalar_type() != at::kBFloat16 ? weight : weight.to(at::kFloat)) + 1, eps);
     case Norm::kLayer:
       return at::layer_norm(x_TH, {x_TH.size(-1)}, weight, bias, eps);
   }

@@ -15,6 +15,7 @@ struct LayerContext : torch::CustomClassHolder {
   double norm_eps = 0;
   Activation activation = Activation::kSilu;
   bool gated_mlp = true;
+  bool composed = false;  // as ForwardOptions
   AttentionSpec attention{};
   Segments segments;
   RotaryTable rotary;
@@ -22,7 +23,8 @@ struct LayerContext : torch::CustomClassHolder {
 };
 
 // x_TH normed with `weight` (and `bias`, of Norm::kLayer).
-at::Tensor ApplyNorm(Norm norm, const at::Tensor& x_TH, const at::Tensor& weight, const at::Tensor& bias, double eps);
+at::Tensor ApplyNorm(Norm norm, const at::Tensor& x_TH, const at::Tensor& weight, const at::Tensor& bias, double eps,
+                     bool composed);
 
 at::Tensor Layer(const LayerContext& context, const LayerWeights& weights, const at::Tensor& x_TH);
 

@@ -1,6 +1,8 @@
 #include "worker/model/ops.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/embedding_dense_backward.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
@@ -8,7 +10,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
+#include "worker/model/cpu_bf16_kernels.h"
 #include "worker/model/cpu_kernels.h"
 
 namespace pixelrec::model {
@@ -20,17 +24,37 @@ using torch::autograd::variable_list;
 constexpr int64_t kRowsPerTask = 256;
 constexpr int64_t kMaxHeadDim = 512;  // of the stack buffers in cpu_kernels.cc
 
-bool OnFusedPath(const at::Tensor& t) { return t.is_cpu() && t.scalar_type() == at::kFloat; }
+bool OnFusedPath(const at::Tensor& t) {
+  return t.is_cpu() && (t.scalar_type() == at::kFloat || t.scalar_type() == at::kBFloat16);
+}
 
-struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
+// Elements as the loops of worker/model/cpu_*kernels.h take them.
+template <typename T>
+const T* Read(const at::Tensor& t) {
+  if constexpr (std::is_same_v<T, float>)
+    return t.const_data_ptr<float>();
+  else
+    return reinterpret_cast<const T*>(t.const_data_ptr<at::BFloat16>());
+}
+template <typename T>
+T* Write(const at::Tensor& t) {
+  if constexpr (std::is_same_v<T, float>)
+    return t.mutable_data_ptr<float>();
+  else
+    return reinterpret_cast<T*>(t.mutable_data_ptr<at::BFloat16>());
+}
+
+at::TensorOptions Fp32(const at::Tensor& like) { return like.options().dtype(at::kFloat).requires_grad(false); }
+
+template <typename T>
+struct RmsNormFunction : torch::autograd::Function<RmsNormFunction<T>> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_in, const at::Tensor& weight, double eps) {
-    const at::Tensor x = x_in.contiguous();
+    const at::Tensor x = x_in.contiguous(), fp32_weight = weight.to(at::kFloat);
     const int64_t rows = x.size(0), hidden = x.size(1);
-    const at::Tensor y = at::empty_like(x), rstd = at::empty({rows}, x.options());
+    const at::Tensor y = at::empty_like(x), rstd = at::empty({rows}, Fp32(x));
     at::parallel_for(0, rows, kRowsPerTask, [&](int64_t begin, int64_t end) {
-      cpu::RmsNormForward(x.const_data_ptr<float>() + begin * hidden, weight.const_data_ptr<float>(), static_cast<float>(eps),
-                          end - begin, hidden, y.mutable_data_ptr<float>() + begin * hidden,
-                          rstd.mutable_data_ptr<float>() + begin);
+      cpu::RmsNormForward(Read<T>(x) + begin * hidden, Read<float>(fp32_weight), static_cast<float>(eps), end - begin, hidden,
+                          Write<T>(y) + begin * hidden, Write<float>(rstd) + begin);
     });
     ctx->save_for_backward({x, weight, rstd});
     return y;
@@ -38,32 +62,33 @@ struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
-    const at::Tensor dy = grads[0].contiguous();
+    const at::Tensor &x = saved[0], &rstd = saved[2];
+    const at::Tensor weight = saved[1].to(at::kFloat), dy = grads[0].contiguous();
     const int64_t rows = dy.size(0), hidden = dy.size(1);
     const at::Tensor dx = at::empty_like(dy);
     // One partial sum per fixed block of rows, added in order: the result does not depend on which thread took which block.
     const int64_t block = std::max<int64_t>(kRowsPerTask, (rows + 63) / 64), blocks = (rows + block - 1) / block;
-    const at::Tensor partial = at::zeros({blocks, hidden}, dy.options());
+    const at::Tensor partial = at::zeros({blocks, hidden}, Fp32(dy));
     at::parallel_for(0, blocks, 1, [&](int64_t first, int64_t last) {
       for (int64_t b = first; b < last; ++b) {
         const int64_t begin = b * block, count = std::min(block, rows - begin);
-        cpu::RmsNormBackward(dy.const_data_ptr<float>() + begin * hidden, saved[0].const_data_ptr<float>() + begin * hidden,
-                             saved[1].const_data_ptr<float>(), saved[2].const_data_ptr<float>() + begin, count, hidden,
-                             dx.mutable_data_ptr<float>() + begin * hidden, partial.mutable_data_ptr<float>() + b * hidden);
+        cpu::RmsNormBackward(Read<T>(dy) + begin * hidden, Read<T>(x) + begin * hidden, Read<float>(weight),
+                             Read<float>(rstd) + begin, count, hidden, Write<T>(dx) + begin * hidden,
+                             Write<float>(partial) + b * hidden);
       }
     });
-    return {dx, partial.sum(0), at::Tensor()};
+    return {dx, partial.sum(0).to(saved[1].scalar_type()), at::Tensor()};
   }
 };
 
-struct SwiGluFunction : torch::autograd::Function<SwiGluFunction> {
+template <typename T>
+struct SwiGluFunction : torch::autograd::Function<SwiGluFunction<T>> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& gate_up_in) {
     const at::Tensor gate_up = gate_up_in.contiguous();
     const int64_t rows = gate_up.size(0), width = gate_up.size(1) / 2;
     const at::Tensor y = at::empty({rows, width}, gate_up.options());
     at::parallel_for(0, rows, kRowsPerTask, [&](int64_t begin, int64_t end) {
-      cpu::SwiGluForward(gate_up.const_data_ptr<float>() + begin * 2 * width, end - begin, width,
-                         y.mutable_data_ptr<float>() + begin * width);
+      cpu::SwiGluForward(Read<T>(gate_up) + begin * 2 * width, end - begin, width, Write<T>(y) + begin * width);
     });
     ctx->save_for_backward({gate_up});
     return y;
@@ -73,8 +98,8 @@ struct SwiGluFunction : torch::autograd::Function<SwiGluFunction> {
     const at::Tensor gate_up = ctx->get_saved_variables()[0], dy = grads[0].contiguous(), d = at::empty_like(gate_up);
     const int64_t rows = dy.size(0), width = dy.size(1);
     at::parallel_for(0, rows, kRowsPerTask, [&](int64_t begin, int64_t end) {
-      cpu::SwiGluBackward(dy.const_data_ptr<float>() + begin * width, gate_up.const_data_ptr<float>() + begin * 2 * width,
-                          end - begin, width, d.mutable_data_ptr<float>() + begin * 2 * width);
+      cpu::SwiGluBackward(Read<T>(dy) + begin * width, Read<T>(gate_up) + begin * 2 * width, end - begin, width,
+                          Write<T>(d) + begin * 2 * width);
     });
     return {d};
   }
@@ -120,7 +145,8 @@ struct AttentionCall : torch::CustomClassHolder {
 };
 
 // Inputs: the fused [q, k, v] and nothing, or [q] and [k, v].
-struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
+template <typename T>
+struct AttentionFunction : torch::autograd::Function<AttentionFunction<T>> {
   // Start of the keys in the tensor that holds them.
   template <typename Pointer>
   static Pointer Keys(Pointer q, Pointer kv, const AttentionCall& call) {
@@ -131,14 +157,13 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
                             const c10::intrusive_ptr<AttentionCall>& call) {
     const at::Tensor q = q_in.contiguous(), kv = kv_in.contiguous();
     const at::Tensor out = at::empty({q.size(0), call->q_width()}, q.options());
-    const at::Tensor lse = at::empty({call->spec.query_heads, q.size(0)}, q.options());
-    const float* queries = q.const_data_ptr<float>();
-    const float* keys = Keys(queries, kv.const_data_ptr<float>(), *call);
+    const at::Tensor lse = at::empty({call->spec.query_heads, q.size(0)}, Fp32(q));
+    const T* queries = Read<T>(q);
+    const T* keys = Keys(queries, Read<T>(kv), *call);
     call->ForEachSegment([&](const cpu::AttentionShape& shape, int64_t query, int64_t key) {
-      const float* k = keys + key * shape.kv_stride;
+      const T* k = keys + key * shape.kv_stride;
       cpu::AttentionForward(shape, queries + query * shape.q_stride, k, k + call->kv_width(),
-                            out.mutable_data_ptr<float>() + query * shape.out_stride, lse.mutable_data_ptr<float>() + query,
-                            lse.size(1));
+                            Write<T>(out) + query * shape.out_stride, Write<float>(lse) + query, lse.size(1));
     });
     ctx->save_for_backward({q, kv, out, lse});
     ctx->saved_data["call"] = c10::IValue::make_capsule(call);
@@ -151,19 +176,34 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const auto capsule = ctx->saved_data["call"].toCapsule();
     const auto& call = static_cast<const AttentionCall&>(*capsule);
     const at::Tensor dout = grads[0].contiguous(), dq = at::empty_like(q), dkv = at::empty_like(kv);
-    const float* queries = q.const_data_ptr<float>();
-    const float* keys = Keys(queries, kv.const_data_ptr<float>(), call);
-    float* dqueries = dq.mutable_data_ptr<float>();
-    float* dkeys = Keys(dqueries, dkv.mutable_data_ptr<float>(), call);
+    const T* queries = Read<T>(q);
+    const T* keys = Keys(queries, Read<T>(kv), call);
+    T* dqueries = Write<T>(dq);
+    T* dkeys = Keys(dqueries, Write<T>(dkv), call);
     call.ForEachSegment([&](const cpu::AttentionShape& shape, int64_t query, int64_t key) {
-      const float* k = keys + key * shape.kv_stride;
-      float* dk = dkeys + key * shape.kv_stride;
+      const T* k = keys + key * shape.kv_stride;
+      T* dk = dkeys + key * shape.kv_stride;
       cpu::AttentionBackward(shape, queries + query * shape.q_stride, k, k + call.kv_width(),
-                             out.const_data_ptr<float>() + query * shape.out_stride,
-                             dout.const_data_ptr<float>() + query * shape.out_stride, lse.const_data_ptr<float>() + query,
-                             lse.size(1), dqueries + query * shape.q_stride, dk, dk + call.kv_width());
+                             Read<T>(out) + query * shape.out_stride, Read<T>(dout) + query * shape.out_stride,
+                             Read<float>(lse) + query, lse.size(1), dqueries + query * shape.q_stride, dk, dk + call.kv_width());
     });
     return {dq, call.every_token_asks ? at::Tensor() : dkv, at::Tensor()};
+  }
+};
+
+// At the tokens' rows; what its gradient adds up for each row is rounded once, behind the sum: one row may stand for thousands of
+// tokens.
+struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& weight, const at::Tensor& ids) {
+    ctx->save_for_backward({ids});
+    ctx->saved_data["rows"] = weight.size(0);
+    return at::embedding(weight, ids);
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const at::Tensor ids = ctx->get_saved_variables()[0];
+    return {at::embedding_dense_backward(grads[0].to(at::kFloat), ids, ctx->saved_data["rows"].toInt(), /*padding_idx=*/-1,
+                                         /*scale_grad_by_freq=*/false),
+            at::Tensor()};
   }
 };
 
@@ -181,25 +221,40 @@ c10::intrusive_ptr<AttentionCall> MakeCall(const Segments& segments, const Rotar
 
 at::Tensor RmsNorm(const at::Tensor& x_TH, const at::Tensor& weight_H, double eps) {
   if (!OnFusedPath(x_TH)) return composed::RmsNorm(x_TH, weight_H, eps);
-  return RmsNormFunction::apply(x_TH, weight_H, eps);
+  if (x_TH.scalar_type() == at::kBFloat16) return RmsNormFunction<cpu::Bf16>::apply(x_TH, weight_H, eps);
+  return RmsNormFunction<float>::apply(x_TH, weight_H, eps);
 }
 
 at::Tensor SwiGlu(const at::Tensor& gate_up_T2I) {
   if (!OnFusedPath(gate_up_T2I)) return composed::SwiGlu(gate_up_T2I);
-  return SwiGluFunction::apply(gate_up_T2I);
+  if (gate_up_T2I.scalar_type() == at::kBFloat16) return SwiGluFunction<cpu::Bf16>::apply(gate_up_T2I);
+  return SwiGluFunction<float>::apply(gate_up_T2I);
 }
+
+namespace {
+
+at::Tensor Attention(const at::Tensor& q, const at::Tensor& kv, const c10::intrusive_ptr<AttentionCall>& call) {
+  if (q.scalar_type() == at::kBFloat16) return AttentionFunction<cpu::Bf16>::apply(q, kv, call);
+  return AttentionFunction<float>::apply(q, kv, call);
+}
+
+}  // namespace
 
 at::Tensor SelfAttention(const at::Tensor& qkv_TE, const Segments& segments, const RotaryTable& rotary,
                          const AttentionSpec& spec) {
   if (!OnFusedPath(qkv_TE) || spec.head_dim > kMaxHeadDim) return composed::SelfAttention(qkv_TE, segments, rotary, spec);
-  return AttentionFunction::apply(qkv_TE, at::empty({0}, qkv_TE.options()), MakeCall(segments, rotary, spec, true));
+  return Attention(qkv_TE, at::empty({0}, qkv_TE.options()), MakeCall(segments, rotary, spec, true));
 }
 
 at::Tensor LastQueryAttention(const at::Tensor& q_SQD, const at::Tensor& kv_T2KD, const Segments& segments,
                               const RotaryTable& rotary, const AttentionSpec& spec) {
   if (!OnFusedPath(q_SQD) || spec.head_dim > kMaxHeadDim)
     return composed::LastQueryAttention(q_SQD, kv_T2KD, segments, rotary, spec);
-  return AttentionFunction::apply(q_SQD, kv_T2KD, MakeCall(segments, rotary, spec, false));
+  return Attention(q_SQD, kv_T2KD, MakeCall(segments, rotary, spec, false));
+}
+
+at::Tensor Embedding(const at::Tensor& weight_VH, const at::Tensor& ids_T) {
+  return weight_VH.scalar_type() == at::kBFloat16 ? EmbeddingFunction::apply(weight_VH, ids_T) : at::embedding(weight_VH, ids_T);
 }
 
 }  // namespace pixelrec::model

@@ -1,6 +1,6 @@
-// The differentiable operations a decoder layer is made of, besides matrix products. On the CPU in fp32 they are the fused loops
-// of cpu_kernels.h; for any other device or dtype the same mathematics is composed of ATen operators (and is the oracle of the
-// tests).
+// The differentiable operations a decoder layer is made of, besides matrix products. On the CPU in fp32 and bf16 they are the
+// fused loops of cpu_kernels.h and cpu_bf16_kernels.h; for any other device or dtype the same mathematics is composed of ATen
+// operators (and is the oracle of the tests).
 //
 // Threads: any; each call uses LibTorch's intra-op threads. Errors: throws c10::Error on wrong shapes, like ATen.
 // Shape letters: T tokens, N queries, H hidden, D head_dim, Q query heads, K kv heads, I intermediate.
@@ -39,7 +39,11 @@ at::Tensor SelfAttention(const at::Tensor& qkv_TE, const Segments& segments, con
 at::Tensor LastQueryAttention(const at::Tensor& q_SQD, const at::Tensor& kv_T2KD, const Segments& segments,
                               const RotaryTable& rotary, const AttentionSpec& spec);
 
-// The same mathematics composed of ATen operators, on any device and in any floating dtype.
+// weight_VH at the rows `ids_T`. The gradient adds up in fp32: of a bf16 weight it may be fp32.
+at::Tensor Embedding(const at::Tensor& weight_VH, const at::Tensor& ids_T);
+
+// The same mathematics composed of ATen operators, on any device and in any floating dtype. In bf16 each of these rounds what it
+// gives, which is what the reference computes (rule P1): `numerics: compat` asks for these.
 namespace composed {
 at::Tensor RmsNorm(const at::Tensor& x_TH, const at::Tensor& weight_H, double eps);
 at::Tensor SwiGlu(const at::Tensor& gate_up_T2I);

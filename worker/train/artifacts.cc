@@ -259,7 +259,8 @@ absl::Status RestoreCheckpoint(Session& s) {
                 .tokens = m.tokens,
                 .samples = m.samples,
                 .epochs = MergeEpochs(m.epochs, s.job.finished_epochs, m.epoch),
-                .unread = std::move(unread)};
+                .unread = std::move(unread),
+                .compute_type = m.compute_type};
   auto digest = data::SampleDigest::FromHex(m.sample_digest);
   if (!digest.ok()) return digest.status();
   s.position.digest = *digest;

@@ -32,7 +32,7 @@ std::string LayerPrefix(const std::string& side, int64_t layer) { return absl::S
 
 // Leaves are named after what they are to the layer function, tensors after their names in files.
 dist::Unit UnitOf(const std::vector<checkpoint::ModelTensor>& tensors, const std::string& side, const std::string& leaf_prefix) {
-  dist::Unit unit{leaf_prefix, {}, 0};
+  dist::Unit unit{.name = leaf_prefix, .leaves = {}, .stage = 0};
   for (const checkpoint::ModelTensor& tensor : tensors) {
     dist::Leaf leaf{leaf_prefix + tensor.role, {}};
     for (const auto& part : tensor.parts) leaf.parts.push_back({absl::StrCat(side, ".", part.name), part.shape});
@@ -85,13 +85,18 @@ std::vector<dist::Unit> HllmUnits(const DecoderConfig& item_llm, const DecoderCo
       units.back().stage = stage;
     }
   }
-  dist::Unit head{"head", {}, 0};
+  dist::Unit head{.name = "head", .leaves = {}, .stage = 0, .keeps_masters = true};
   Append(UnitOf(item.head, "item_llm", "item_llm."), head);
   Append(UnitOf(user.head, "user_llm", "user_llm."), head);
   head.leaves.push_back(single("item_emb_tokens", {1, item_emb_token_n, item_llm.hidden_size}));
   head.leaves.push_back(single("logit_scale", {}));
   units.push_back(std::move(head));
   return units;
+}
+
+dist::Rounding RoundingOf(ComputeType compute, const CompatTraining& compat) {
+  if (compat.bf16_rounding) return dist::Rounding::kAll;
+  return compute == ComputeType::kBf16 ? dist::Rounding::kWeights : dist::Rounding::kNone;
 }
 
 model::HllmWeights LeafWeights(const dist::FlatParameters& parameters, int64_t item_layers, int64_t user_layers) {

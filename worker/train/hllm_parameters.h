@@ -14,6 +14,8 @@
 #include "worker/checkpoint/decoder_config.h"
 #include "worker/dist/flat_parameters.h"
 #include "worker/model/hllm.h"
+#include "worker/train/compute_type.h"
+#include "worker/train/train_job.h"
 
 namespace pixelrec::train {
 
@@ -21,9 +23,12 @@ model::DecoderDescription Describe(const checkpoint::DecoderConfig& config);
 
 // Units in the order of the forward pass: embeddings, item layers, user layers, head (hllm.md 4.1).
 // item_emb_tokens is [1, item_emb_token_n, H]; with 0 an empty tensor. The head (last norms, embedding token, scale) is a few KB
-// that every step of every pass reads: it is never sharded.
+// that every step of every pass reads: it is never sharded, and never rounded but by rule P1.
 std::vector<dist::Unit> HllmUnits(const checkpoint::DecoderConfig& item_llm, const checkpoint::DecoderConfig& user_llm,
                                   int64_t item_emb_token_n = 1, int item_zero_stage = 0, int user_zero_stage = 0);
+
+// What the leaves are rounded to: nothing in fp32, weights in bf16, and with rule P1 gradients too.
+dist::Rounding RoundingOf(ComputeType compute, const CompatTraining& compat);
 
 // The model's leaves.
 model::HllmWeights LeafWeights(const dist::FlatParameters& parameters, int64_t item_layers, int64_t user_layers);

@@ -13,7 +13,14 @@ namespace pixelrec::train {
 
 MicroStep ForwardMicroStep(const data::Dataset& dataset, const model::Hllm& hllm, const dist::ProcessGroup& group,
                            const data::RankBatch& batch, const CompatTraining& compat) {
-  const at::Tensor items_IH = hllm.EncodeItems(eval::PackItems(dataset, batch.items));
+  at::Tensor items_IH = hllm.EncodeItems(eval::PackItems(dataset, batch.items));
+  // An item that occurs often gets many gradients: they add up in fp32.
+  if (!compat.bf16_rounding) items_IH = items_IH.to(at::kFloat);
+  return ForwardFromItems(items_IH, hllm, group, batch, compat);
+}
+
+MicroStep ForwardFromItems(const at::Tensor& items_IH, const model::Hllm& hllm, const dist::ProcessGroup& group,
+                           const data::RankBatch& batch, const CompatTraining& compat) {
   const auto gather = [&](const std::vector<int64_t>& rows) {
     return items_IH.index_select(0, at::tensor(rows, at::kLong).to(items_IH.device()));
   };

@@ -22,5 +22,8 @@ struct MicroStep {
 };
 MicroStep ForwardMicroStep(const data::Dataset& dataset, const model::Hllm& hllm, const dist::ProcessGroup& group,
                            const data::RankBatch& batch, const CompatTraining& compat = {});
+// The same behind the item LLM: items_IH are the embeddings of batch.items.
+MicroStep ForwardFromItems(const at::Tensor& items_IH, const model::Hllm& hllm, const dist::ProcessGroup& group,
+                           const data::RankBatch& batch, const CompatTraining& compat);
 
 }  // namespace pixelrec::train

@@ -99,6 +99,7 @@ void ProgressLog::Step(const StepOutcome& step, int epoch) {
   for (const TopAccuracy& top : step.record.nce_top) {
     record.values.emplace_back(absl::StrCat("nce_top", top.k, "_acc"), top.accuracy);
   }
+  if (s_.job.grad_cache) record.values.emplace_back("cached_passes", static_cast<double>(step.record.cached_passes));
   Check(metrics_->Append(record));
   samples_ = tokens_ = steps_ = 0;
   seconds_ = 0;

@@ -1,6 +1,7 @@
 #include "worker/train/session.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/tensor.h>
 
 #include <chrono>
 #include <tuple>
@@ -10,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "worker/checkpoint/digest.h"
 #include "worker/train/artifacts.h"
+#include "worker/train/compute_type.h"
 #include "worker/train/disk_room.h"
 #include "worker/train/failure.h"
 #include "worker/train/hllm_parameters.h"
@@ -46,7 +48,7 @@ absl::Status OpenData(Session& s) {
   }
   s.batches = {.seed = s.job.seed,
                .global_batch_size = s.job.global_batch_size,
-               .micro_batch_size = s.job.micro_batch_size,
+               .micro_batch_size = s.job.grad_cache ? s.job.global_batch_size : s.job.micro_batch_size,
                .num_negatives = s.job.num_negatives,
                .rank = s.job.rank,
                .world_size = s.job.world_size,
@@ -112,17 +114,29 @@ absl::Status FillSides(Session& s, WorkerLink& link) {
   return absl::OkStatus();
 }
 
-absl::Status OpenModels(Session& s, WorkerLink& link) {
+absl::Status ReadModels(Session& s) {
   for (auto [dir, config] :
        {std::pair(&s.job.item_model_dir, &s.item_config), std::pair(&s.job.user_model_dir, &s.user_config)}) {
     auto read = checkpoint::ReadDecoderConfig(*dir);
     if (!read.ok()) return read.status();
     *config = *std::move(read);
   }
-  if (auto status = CheckModelsFit(s); !status.ok()) return status;
+  return CheckModelsFit(s);
+}
+
+// All ranks compute alike, so each needs to know what the others' hardware can do.
+ComputeType AgreeOnComputeType(const Session& s, WorkerLink& link) {
+  const at::Tensor with_bf16 = at::tensor({s.job.hardware.bf16_instructions.empty() ? 0 : 1}, at::kLong);
+  s.group.AllReduceSum(with_bf16);
+  const ComputeChoice choice = ChooseComputeType(s.job, static_cast<int>(with_bf16.item<int64_t>()));
+  if (!choice.notice.empty() && s.is_rank_zero()) link.Notice(false, choice.notice);
+  return choice.type;
+}
+
+absl::Status MakeParameters(Session& s, ComputeType compute, WorkerLink& link) {
   s.parameters = std::make_unique<dist::FlatParameters>(
       HllmUnits(s.item_config, s.user_config, s.job.item_emb_token_n, s.job.item_zero_stage, s.job.user_zero_stage),
-      at::TensorOptions(at::kFloat), s.job.compat.bf16_rounding ? at::kBFloat16 : at::kFloat,
+      at::TensorOptions(at::kFloat), RoundingOf(compute, s.job.compat),
       dist::FlatParameters::Sharding{s.job.rank, s.job.world_size});
   if (auto status = FillSides(s, link); !status.ok()) return status;
   InitializeHead(s.job.seed, *s.parameters);
@@ -147,6 +161,7 @@ void BuildModel(Session& s) {
                                                          .max_seq_length = s.dataset->max_seq_length(),
                                                          .item_emb_token_n = s.job.item_emb_token_n,
                                                          .gradient_checkpointing = s.job.gradient_checkpointing,
+                                                         .composed_ops = s.job.compat.bf16_rounding,
                                                          .item_schedule = s.item_schedule.get(),
                                                          .user_schedule = s.user_schedule.get()},
                                     LeafWeights(*s.parameters, s.item_config.num_hidden_layers, s.user_config.num_hidden_layers));
@@ -210,6 +225,11 @@ absl::Status LoadPosition(Session& s, WorkerLink& link) {
     if (s.is_rank_zero()) {
       link.Notice(
           false, absl::StrCat("continuing from ", s.job.resume_from.string(), ", step ", s.position.step, " of ", s.total_steps));
+      // Nothing is lost, since masters and moments are fp32 either way; but the steps round otherwise.
+      if (!s.position.compute_type.empty() && s.position.compute_type != s.facts.compute_type) {
+        link.Notice(false, absl::StrCat("the steps before were computed in ", s.position.compute_type, ", those from here on in ",
+                                        s.facts.compute_type));
+      }
     }
     return absl::OkStatus();
   }
@@ -223,7 +243,14 @@ absl::Status LoadPosition(Session& s, WorkerLink& link) {
   return absl::OkStatus();
 }
 
-absl::Status CollectFacts(Session& s) {
+std::string GradCacheNotice(const TrainJob& job) {
+  if (job.micro_batch_size >= job.global_batch_size) return "grad_cache: a step is one micro-step, so nothing is cached";
+  return absl::StrCat("grad_cache: the negatives of all ", job.global_batch_size,
+                      " users of a step serve each of them; items are ", "encoded twice, ", job.micro_batch_size,
+                      " users' at a time, and counted once");
+}
+
+absl::Status CollectFacts(Session& s, ComputeType compute) {
   auto item = checkpoint::DigestFile(s.job.item_model_dir / "config.json");
   if (!item.ok()) return item.status();
   auto user = checkpoint::DigestFile(s.job.user_model_dir / "config.json");
@@ -239,6 +266,7 @@ absl::Status CollectFacts(Session& s) {
   s.facts.data_hash = s.dataset->data_hash();
   s.facts.item_config_digest = item->xxh3;
   s.facts.user_config_digest = user->xxh3;
+  s.facts.compute_type = NameOf(compute);
   s.facts.settings = SettingsOf(s.job);
   return absl::OkStatus();
 }
@@ -251,18 +279,16 @@ absl::StatusOr<std::unique_ptr<Session>> OpenSession(const TrainJob& job, Worker
   if (job.threads > 0) at::set_num_threads(job.threads);
   link.Progress({.epochs = job.epochs, .section = "load", .section_fraction = 0});
   if (auto status = OpenData(*session); !status.ok()) return status;
-  if (auto status = OpenModels(*session, link); !status.ok()) return WithKind(status, FailureKind::kBadModel);
-  if (auto status = CollectFacts(*session); !status.ok()) return WithKind(status, FailureKind::kBadModel);
+  if (auto status = ReadModels(*session); !status.ok()) return WithKind(status, FailureKind::kBadModel);
   if (auto status = MeetPeers(*session, link); !status.ok()) return WithKind(status, FailureKind::kCollective);
+  const ComputeType compute = AgreeOnComputeType(*session, link);
+  if (auto status = MakeParameters(*session, compute, link); !status.ok()) return WithKind(status, FailureKind::kBadModel);
+  if (auto status = CollectFacts(*session, compute); !status.ok()) return WithKind(status, FailureKind::kBadModel);
   BuildModel(*session);
   if (auto status = ClaimOutput(*session, link); !status.ok()) return status;
   if (auto status = CheckRoomToBegin(*session); !status.ok()) return status;
   if (auto status = LoadPosition(*session, link); !status.ok()) return status;
-  if (job.bf16 && session->is_rank_zero()) {
-    link.Notice(false, job.compat.bf16_rounding
-                           ? "compat: this rank rounds to bf16 where the reference does, on a CPU: right, but slow"
-                           : "bf16: true was asked for; this rank trains on a CPU, in fp32");
-  }
+  if (job.grad_cache && !job.evaluate_only && session->is_rank_zero()) link.Notice(false, GradCacheNotice(job));
   return session;
 }
 

@@ -38,6 +38,7 @@ struct Position {
   int64_t samples = 0;              // so far, all ranks
   std::vector<EpochRecord> epochs;  // finished ones
   UnreadDecay unread;
+  std::string compute_type;  // of the steps before those of this run; empty: unknown, or there are none
 };
 
 struct Session {

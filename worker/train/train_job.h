@@ -72,6 +72,12 @@ struct CompatTraining {
 // What to do with another job's results in output_dir.
 enum class OutputPolicy { kNew, kResume, kReplace };
 
+// What a rank's machine can do, as far as it decides how a job is computed.
+struct Hardware {
+  // "amx_bf16" or "avx512_bf16": multiplies bf16 matrices faster than fp32 ones; empty: it has neither.
+  std::string bf16_instructions;
+};
+
 // One rank's part of one generation of a job.
 struct TrainJob {
   std::string job_id;
@@ -81,6 +87,7 @@ struct TrainJob {
   int world_size = 1;
   std::string host_address = "127.0.0.1";
   int threads = 0;        // 0: all of the host
+  Hardware hardware;      // of this rank; DetectHardware
   std::string spec_json;  // for the TensorBoard summary
 
   std::filesystem::path dataset_dir;  // <cache>/<hash>
@@ -100,6 +107,7 @@ struct TrainJob {
   int user_zero_stage = 0;
   int64_t global_batch_size = 4;  // rule W10
   int64_t micro_batch_size = 4;   // per_device_train_batch_size x workers as submitted (rule W10)
+  bool grad_cache = false;        // the whole global batch is one batch of negatives (rule W12)
   int epochs = 5;
   double learning_rate = 1e-4;
   double warmup_ratio = 0.1;
@@ -109,7 +117,7 @@ struct TrainJob {
   data::CompatRules data_compat;
   int reference_ranks = 1;  // workers as submitted
   bool data_split = true;
-  bool bf16 = true;
+  bool bf16 = true;  // asked for; ChooseComputeType decides
   uint64_t seed = 42;
   int dataloader_num_workers = 2;
   int logging_steps = 10;
@@ -162,8 +170,9 @@ struct StepRecord {
   double backward_seconds = 0;
   double communication_seconds = 0;
   double optimizer_seconds = 0;
-  int64_t samples = 0;  // of this rank
-  int64_t tokens = 0;   // of this rank
+  int64_t samples = 0;        // of this rank
+  int64_t tokens = 0;         // of this rank; GradCache encodes them twice and counts them once
+  int64_t cached_passes = 0;  // of GradCache over the step's items; 0: the step made no use of it
   double loss = 0;
   double learning_rate = 0;
   double grad_norm = 0;

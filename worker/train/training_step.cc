@@ -18,7 +18,9 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "worker/train/failure.h"
+#include "worker/train/grad_cache.h"
 #include "worker/train/hllm_step.h"
+#include "worker/train/lap.h"
 #include "worker/train/optimizer.h"
 #include "worker/train/schedule.h"
 
@@ -26,18 +28,6 @@ namespace pixelrec::train {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// Seconds since the last call, or since construction.
-class Lap {
- public:
-  double operator()() {
-    const auto now = Clock::now();
-    return std::chrono::duration<double>(now - std::exchange(start_, now)).count();
-  }
-
- private:
-  Clock::time_point start_ = Clock::now();
-};
 
 // The digest travels as sums: XOR isn't a reduction of every backend, so each 64-bit half is gathered row by row instead.
 data::SampleDigest MergeOverRanks(const dist::ProcessGroup& group, const data::SampleDigest& mine) {
@@ -52,12 +42,38 @@ data::SampleDigest MergeOverRanks(const dist::ProcessGroup& group, const data::S
 
 }  // namespace
 
-TrainingStep::Sums TrainingStep::Accumulate(BatchPrefetcher& batches, int epoch, StepRecord& record) {
+void TrainingStep::RunMicroStep(const data::RankBatch& batch, int64_t micro_steps, bool last, Sums& sums, StepRecord& record) {
+  const int64_t passes =
+      s_.job.grad_cache ? CachedPasses(*s_.dataset, s_.batches, s_.job.micro_batch_size, s_.position.step_in_epoch) : 1;
+  if (passes > 1) {
+    const CachedStep done = RunCachedStep(*s_.dataset, *s_.hllm, s_.group, *s_.exchange, batch, passes);
+    record.cached_passes = passes;
+    record.forward_seconds += done.forward_seconds;
+    record.backward_seconds += done.backward_seconds;
+    record.communication_seconds += done.communication_seconds;
+    sums.loss += done.loss;
+    sums.statistics.add_(done.statistics.cpu());
+    return;
+  }
   Lap lap;
+  const MicroStep forward = ForwardMicroStep(*s_.dataset, *s_.hllm, s_.group, batch, s_.job.compat);
+  record.forward_seconds += lap();
+  // The reference has no micro-steps; with them, a rank's mean is the mean over its micro-steps.
+  const double weight = s_.job.compat.mean_per_rank ? 1.0 / static_cast<double>(micro_steps) : 1.0;
+  (weight == 1 ? forward.loss : forward.loss * weight).backward();
+  sums.loss += forward.loss.item<double>() * weight;
+  sums.statistics.add_(forward.statistics.cpu());
+  record.backward_seconds += lap();
+  s_.exchange->FinishBackward(last);
+  record.communication_seconds += lap();
+}
+
+TrainingStep::Sums TrainingStep::Accumulate(BatchPrefetcher& batches, int epoch, StepRecord& record) {
   Sums sums{.statistics = at::zeros({model::kNceStatistics}, at::kDouble)};
   data::SampleDigest digest;
   const int64_t micro_steps = data::MicroSteps(*s_.dataset, s_.batches, s_.position.step_in_epoch);
   for (int64_t micro = 0; micro < micro_steps; ++micro) {
+    Lap lap;
     const data::RankBatch batch = batches.Next();
     digest.Add(batch, epoch, s_.position.step_in_epoch);
     record.samples += static_cast<int64_t>(batch.samples.size());
@@ -66,16 +82,7 @@ TrainingStep::Sums TrainingStep::Accumulate(BatchPrefetcher& batches, int epoch,
         std::max(record.negatives, std::accumulate(batch.negatives_by_rank.begin(), batch.negatives_by_rank.end(), int64_t{0}));
     sums.global_valid_rows = batch.global_valid_rows;
     record.data_seconds += lap();
-    const MicroStep forward = ForwardMicroStep(*s_.dataset, *s_.hllm, s_.group, batch, s_.job.compat);
-    record.forward_seconds += lap();
-    // The reference has no micro-steps; with them, a rank's mean is the mean over its micro-steps.
-    const double weight = s_.job.compat.mean_per_rank ? 1.0 / static_cast<double>(micro_steps) : 1.0;
-    (weight == 1 ? forward.loss : forward.loss * weight).backward();
-    sums.loss += forward.loss.item<double>() * weight;
-    sums.statistics.add_(forward.statistics.cpu());
-    record.backward_seconds += lap();
-    s_.exchange->FinishBackward(micro + 1 == micro_steps);
-    record.communication_seconds += lap();
+    RunMicroStep(batch, micro_steps, micro + 1 == micro_steps, sums, record);
   }
   s_.position.digest.Merge(MergeOverRanks(s_.group, digest));
   return sums;

@@ -51,6 +51,7 @@ class TrainingStep {
   };
   // Forward and backward of every micro-step, and the sums of gradients over ranks.
   Sums Accumulate(BatchPrefetcher& batches, int epoch, StepRecord& record);
+  void RunMicroStep(const data::RankBatch& batch, int64_t micro_steps, bool last, Sums& sums, StepRecord& record);
   // Sums over ranks of everything else that all ranks must agree on.
   void Reduce(const Sums& mine, const StepFlags& flags, StepOutcome& outcome);
   absl::Status Apply(StepRecord& record);

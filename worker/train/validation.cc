@@ -21,7 +21,7 @@ double ValidationLoss(const data::Dataset& dataset, const model::Hllm& hllm, con
   for (int64_t first = 0; first < batches; first += group.world_size()) {
     const int64_t b = first + group.rank();
     if (b >= batches) {
-      hllm.EncodeUsers(items_IH.narrow(0, 0, 0).to(hllm.weights().logit_scale.scalar_type()), {}, model::Rows::kLastOfSegment);
+      hllm.EncodeUsers(items_IH.narrow(0, 0, 0), {}, model::Rows::kLastOfSegment);
       continue;
     }
     const data::ValidationBatch batch = data::MakeValidationBatch(dataset, seed, b);
@@ -30,8 +30,7 @@ double ValidationLoss(const data::Dataset& dataset, const model::Hllm& hllm, con
       std::vector<int64_t> ids;
       ids.reserve(indices.size());
       for (const int64_t i : indices) ids.push_back(batch.items[static_cast<size_t>(i)]);
-      return items_IH.index_select(0, at::tensor(ids, at::kLong).to(items_IH.device()))
-          .to(hllm.weights().logit_scale.scalar_type());  // the weights' dtype
+      return items_IH.index_select(0, at::tensor(ids, at::kLong).to(items_IH.device()));
     };
     const at::Tensor users = hllm.EncodeUsers(embeddings(batch.history), {batch.row_offsets}, model::Rows::kLastOfSegment);
     const model::NceLoss loss =

@@ -94,6 +94,7 @@ TEST(JobSpec, HasEveryDefault) {
   EXPECT_EQ(train.logging_steps(), 10);
   EXPECT_EQ(train.max_nonfinite_steps(), 5);
   EXPECT_EQ(train.max_collapsed_steps(), 50);
+  EXPECT_FALSE(train.grad_cache());
   EXPECT_EQ(train.early_stopping().metric(), "validation_loss");
   EXPECT_FALSE(train.early_stopping().has_patience());
   EXPECT_FALSE(train.profile());

@@ -157,6 +157,14 @@ const Case kNotYet[] = {
     {"Numerics", Job("", "  numerics: fast"), "job.yaml:10:13: spec.numerics: must be one of exact, compat (got \"fast\")"},
     {"CompatRule", Job("", "  compat: {bf16_round: true}"),
      "job.yaml:10:12: unknown key \"bf16_round\" in spec.compat; did you mean \"bf16_rounding\"?"},
+    {"GradCacheOfCompat", Job("grad_cache: true", "  numerics: compat"),
+     "job.yaml:10:17: spec.train.grad_cache: contradicts compat.bf16_rounding, which numerics: compat switches on: the reference "
+     "has "
+     "no such thing; leave one of the two out"},
+    {"GradCacheOfARule", Job("grad_cache: true", "  compat: {mean_per_rank: true}"),
+     "job.yaml:10:17: spec.train.grad_cache: contradicts compat.mean_per_rank: the reference has no such thing; leave one of the "
+     "two "
+     "out"},
     {"Freeze", "spec: {model: {freeze: [item]}}\n",
      "job.yaml:1:24: spec.model.freeze: must be item_llm or user_llm (got \"item\")"},
     {"EmbeddingTokens", "spec: {model: {item_emb_token_n: 2}}\n",

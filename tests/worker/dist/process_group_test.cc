@@ -100,5 +100,24 @@ TEST(FlatParameters, LeavesAreViewsAndGradientsLandInTheFlatBuffer) {
   EXPECT_EQ(flat.leaf("fused").grad().abs().max().item<float>(), 0);
 }
 
+// In bf16 the sum of 256 and 1 is 256.
+TEST(FlatParameters, GradientsOfRoundedLeavesAddUpInFp32RuleW4) {
+  const std::vector<Unit> units = {{.name = "layer", .leaves = {{"w", {{"w", {4}}}}}},
+                                   {.name = "head", .leaves = {{"s", {{"s", {}}}}}, .keeps_masters = true}};
+  for (const auto& [rounding, sum] : {std::pair(Rounding::kWeights, 257.0F), std::pair(Rounding::kAll, 256.0F)}) {
+    FlatParameters flat(units, at::TensorOptions(at::kFloat), rounding);
+    flat.weights().fill_(1.00390625F / 2);  // halfway between two bf16 values
+    flat.RoundWeights();
+    EXPECT_EQ(flat.leaf("w").scalar_type(), at::kBFloat16);
+    EXPECT_EQ(flat.leaf("w")[0].item<float>(), 0.5F);
+    EXPECT_EQ(flat.weight("w")[0].item<float>(), 1.00390625F / 2) << "masters aren't rounded";
+    EXPECT_EQ(flat.leaf("s").scalar_type(), rounding == Rounding::kWeights ? at::kFloat : at::kBFloat16);
+    for (const double factor : {256.0, 1.0}) (flat.leaf("w").sum() * factor + flat.leaf("s") * factor).backward();
+    flat.CollectGradients();
+    EXPECT_EQ(flat.gradient("w")[0].item<float>(), sum);
+    EXPECT_EQ(flat.gradient("s").item<float>(), sum);
+  }
+}
+
 }  // namespace
 }  // namespace pixelrec::dist

@@ -1,12 +1,15 @@
-// The fused fp32 loops against the same mathematics composed of ATen operators in fp64, forward and backward.
+// The fused fp32 loops against the same mathematics composed of ATen operators in fp64, forward and backward; those on bf16
+// against the fp32 loops.
 #include "worker/model/ops.h"
 
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 
 #include "tests/worker/model/random_decoder.h"
+#include "worker/model/cpu_bf16_kernels.h"
 
 namespace pixelrec::model {
 namespace {
@@ -95,6 +98,77 @@ TEST(Ops, LastQueryAttention) {
                {RandomWeight({segments.count(), c.spec.query_heads * c.spec.head_dim}, 1.5, at::kFloat),
                 RandomWeight({segments.tokens(), 2 * c.spec.kv_heads * c.spec.head_dim}, 1.5, at::kFloat)});
   }
+}
+
+// What a function of bf16 tensors gives in fp32, rounded once, where `exactly`; else up to a few bf16 roundings.
+void ExpectRoundedFp32(const Function& f, const std::vector<at::Tensor>& inputs, bool exactly) {
+  std::vector<at::Tensor> rounded, widened;
+  for (const at::Tensor& t : inputs) {
+    rounded.push_back(t.detach().to(at::kBFloat16).requires_grad_(true));
+    widened.push_back(rounded.back().detach().to(at::kFloat).requires_grad_(true));
+  }
+  const at::Tensor output = f(rounded), expected = f(widened);
+  EXPECT_EQ(output.scalar_type(), at::kBFloat16);
+  EXPECT_TRUE(at::equal(output, expected.to(at::kBFloat16)));
+  const at::Tensor cotangent = at::randn(output.sizes(), at::kFloat).to(at::kBFloat16);
+  const auto got = torch::autograd::grad({output}, rounded, {cotangent});
+  const auto want = torch::autograd::grad({expected}, widened, {cotangent.to(at::kFloat)});
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    EXPECT_EQ(got[i].scalar_type(), at::kBFloat16);
+    // The backward pass of attention reads the output that went through memory, rounded to 8 bits.
+    EXPECT_TRUE(!exactly || at::equal(got[i], want[i].to(at::kBFloat16))) << "input " << i;
+    EXPECT_LT(RelativeError(got[i], want[i]), 0.01) << "input " << i;
+  }
+}
+
+TEST(Ops, Bf16IsFp32RoundedOnceRulesM5W4) {
+  at::manual_seed(6);
+  for (const int64_t rows : {1, 7, 700}) {
+    for (const int64_t hidden : {15, 64, 5000}) {
+      ExpectRoundedFp32([](const auto& t) { return RmsNorm(t[0], t[1], 1e-5); },
+                        {RandomWeight({rows, hidden}, 2, at::kFloat), RandomWeight({hidden}, 1, at::kFloat)}, true);
+    }
+  }
+  for (const int64_t width : {1, 15, 16, 172, 5000})
+    ExpectRoundedFp32([](const auto& t) { return SwiGlu(t[0]); }, {RandomWeight({30, 2 * width}, 4, at::kFloat)}, true);
+  for (const AttentionCase& c : AttentionCases()) {
+    const Segments segments = MakeSegments(c.lengths);
+    const RotaryTable rotary = MakeRotaryTable(Rope{}, 128, c.spec.head_dim, at::kCPU);
+    const int64_t q = c.spec.query_heads * c.spec.head_dim, kv = 2 * c.spec.kv_heads * c.spec.head_dim;
+    ExpectRoundedFp32([&](const auto& t) { return SelfAttention(t[0], segments, rotary, c.spec); },
+                      {RandomWeight({segments.tokens(), q + kv}, 1.5, at::kFloat)}, false);
+    ExpectRoundedFp32(
+        [&](const auto& t) { return LastQueryAttention(t[0], t[1], segments, rotary, c.spec); },
+        {RandomWeight({segments.count(), q}, 1.5, at::kFloat), RandomWeight({segments.tokens(), kv}, 1.5, at::kFloat)}, false);
+  }
+}
+
+// Every bf16 value, and fp32 values of every exponent around the borders of rounding, as ATen converts them.
+TEST(Ops, Bf16ConversionEqualsAten) {
+  std::vector<float> values;
+  for (uint32_t upper = 0; upper < 0x10000; ++upper) {
+    for (const uint32_t lower : {0x0000U, 0x0001U, 0x7FFFU, 0x8000U, 0x8001U, 0xFFFFU})
+      values.push_back(std::bit_cast<float>(upper << 16 | lower));
+  }
+  const auto count = static_cast<int64_t>(values.size());
+  const at::Tensor expected = at::tensor(values).to(at::kBFloat16);
+  std::vector<cpu::Bf16> narrow(values.size());
+  cpu::Narrow(values.data(), count, narrow.data());
+  std::vector<float> wide(values.size());
+  cpu::Widen(narrow.data(), count, wide.data());
+  const at::Tensor got = at::tensor(wide);
+  EXPECT_TRUE(at::equal(got.isnan(), expected.isnan()));
+  EXPECT_TRUE(at::equal(got.nan_to_num(), expected.to(at::kFloat).nan_to_num()));
+}
+
+// 4096 tokens of one id, each with the gradient 1: in bf16 the sum stops at 256.
+TEST(Ops, GradientOfAFrequentTokenAddsUpInFp32RuleW4) {
+  const at::Tensor weight = at::randn({3, 2}).to(at::kBFloat16).requires_grad_(true);
+  weight.set_grad_dtype(std::nullopt);
+  weight.mutable_grad() = at::zeros({3, 2}, at::kFloat);
+  Embedding(weight, at::ones({4096}, at::kLong)).sum().backward();
+  EXPECT_EQ(weight.grad()[1][0].item<float>(), 4096);
+  EXPECT_EQ(weight.grad()[0][0].item<float>(), 0);
 }
 
 TEST(Ops, ResultsDoNotDependOnThreads) {

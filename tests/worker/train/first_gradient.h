@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/worker/train/small_job.h"
+#include "worker/train/grad_cache.h"
 #include "worker/train/hllm_step.h"
 #include "worker/train/session.h"
 
@@ -35,7 +36,11 @@ inline at::Tensor FirstGradient(const TrainJob& job, int world_size) {
       auto session = OpenSession(mine, link);
       ASSERT_TRUE(session.ok()) << session.status();
       Session& s = **session;
-      const int64_t micro_steps = data::MicroSteps(*s.dataset, s.batches, 0);
+      if (job.grad_cache) {
+        const int64_t passes = CachedPasses(*s.dataset, s.batches, job.micro_batch_size, 0);
+        RunCachedStep(*s.dataset, *s.hllm, s.group, *s.exchange, data::MakeBatch(*s.dataset, s.batches, 1, 0, 0), passes);
+      }
+      const int64_t micro_steps = job.grad_cache ? 0 : data::MicroSteps(*s.dataset, s.batches, 0);
       for (int64_t micro = 0; micro < micro_steps; ++micro) {
         ForwardMicroStep(*s.dataset, *s.hllm, s.group, data::MakeBatch(*s.dataset, s.batches, 1, 0, micro)).loss.backward();
         s.exchange->FinishBackward(micro + 1 == micro_steps);

@@ -71,9 +71,9 @@ absl::Status LoadModel(const GoldenCase& golden, GoldenSubject& subject) {
   if (!item.ok()) return item.status();
   const auto user = checkpoint::ReadDecoderConfig(golden.user_model_dir);
   if (!user.ok()) return user.status();
-  subject.parameters =
-      std::make_unique<dist::FlatParameters>(train::HllmUnits(*item, *user, golden.item_emb_token_n),
-                                             at::TensorOptions(at::kFloat), golden.compat ? at::kBFloat16 : at::kFloat);
+  subject.parameters = std::make_unique<dist::FlatParameters>(train::HllmUnits(*item, *user, golden.item_emb_token_n),
+                                                              at::TensorOptions(at::kFloat),
+                                                              train::RoundingOf(train::ComputeType::kFp32, CompatOf(golden)));
   for (const auto& [dir, config, side] :
        {std::tuple(&golden.item_model_dir, &*item, "item_llm"), std::tuple(&golden.user_model_dir, &*user, "user_llm")}) {
     const auto unused = train::LoadSide(*dir, *config, side, *subject.parameters);
@@ -92,7 +92,8 @@ absl::Status LoadModel(const GoldenCase& golden, GoldenSubject& subject) {
                                                          .max_text_length = golden.max_text_length,
                                                          .max_seq_length = golden.max_seq_length,
                                                          .item_emb_token_n = golden.item_emb_token_n,
-                                                         .gradient_checkpointing = false},
+                                                         .gradient_checkpointing = false,
+                                                         .composed_ops = golden.compat},
                                     train::LeafWeights(*subject.parameters, item->num_hidden_layers, user->num_hidden_layers));
   return absl::OkStatus();
 }
