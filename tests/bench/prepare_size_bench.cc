@@ -1,6 +1,6 @@
 // How long PREPARE takes at the sizes people have, and in how much memory: synthetic data of --users and --items, made first.
 // Not a Google Benchmark: one run is the measurement. Build: cmake --build build --target prepare_size_bench
-// Usage: prepare_size_bench FOLDER USERS ITEMS MEAN_EVENTS [THREADS]
+// Usage: prepare_size_bench [FOLDER USERS ITEMS MEAN_EVENTS [THREADS]]; without arguments a size that takes seconds.
 #include <sys/resource.h>
 
 #include <chrono>
@@ -30,22 +30,14 @@ int Fail(const absl::Status& status) {
   return 1;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  if (argc < 5) {
-    std::cerr << "usage: prepare_size_bench FOLDER USERS ITEMS MEAN_EVENTS [THREADS]\n";
-    return 2;
-  }
-  SyntheticOptions synthetic{
-      .out = argv[1], .users = std::atoll(argv[2]), .items = std::atoll(argv[3]), .mean_events = std::atof(argv[4])};
+int Measure(const SyntheticOptions& synthetic, int threads) {
   PrepareOptions options{.interaction_data = synthetic.out / "interactions.csv",
                          .text_data = synthetic.out / "items.csv",
                          .text_keys = {"title", "description"},
                          .item_prompt = "Compress the following sentence into embedding: ",
                          .tokenizer_dir = PIXELREC_SOURCE_DIR "/deploy/quickstart/stories260k",
                          .cache_dir = synthetic.out / "cache",
-                         .threads = argc > 5 ? std::atoi(argv[5]) : 2};
+                         .threads = threads};
   auto start = std::chrono::steady_clock::now();
   if (!std::filesystem::exists(options.text_data)) {
     const auto files = GenerateDataset(synthetic);
@@ -62,4 +54,22 @@ int main(int argc, char** argv) {
               << " MB\n";
   }
   return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc == 1) {
+    std::string pattern = (std::filesystem::temp_directory_path() / "pixelrec-bench-XXXXXX").string();
+    if (mkdtemp(pattern.data()) == nullptr) return Fail(absl::InternalError("no folder for the data under " + pattern));
+    const int code = Measure({.out = pattern, .users = 20'000, .items = 10'000, .mean_events = 20}, 2);
+    std::filesystem::remove_all(pattern);
+    return code;
+  }
+  if (argc < 5) {
+    std::cerr << "usage: prepare_size_bench [FOLDER USERS ITEMS MEAN_EVENTS [THREADS]]\n";
+    return 2;
+  }
+  return Measure({.out = argv[1], .users = std::atoll(argv[2]), .items = std::atoll(argv[3]), .mean_events = std::atof(argv[4])},
+                 argc > 5 ? std::atoi(argv[5]) : 2);
 }

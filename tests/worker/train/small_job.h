@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
@@ -98,8 +99,9 @@ class RecordingLink : public WorkerLink {
   void Progress(const ProgressRecord& record) override { progress.push_back(record); }
   void StepTimed(const StepRecord& record) override {
     steps.push_back(record);
+    step_times.push_back(std::chrono::steady_clock::now());
     if (stop_after > 0 && static_cast<int64_t>(steps.size()) == stop_after)
-      stop = StopRequest{.checkpoint = true, .reason = "test"};
+      stop = StopRequest{.checkpoint = stop_checkpoint, .reason = "test"};
   }
   void EpochFinished(const EpochRecord& record) override { epochs.push_back(record); }
   void ArtifactStaged(const ArtifactRecord& record) override {
@@ -128,8 +130,10 @@ class RecordingLink : public WorkerLink {
 
   int64_t started_at = -1;
   int64_t stop_after = 0;  // steps; 0: never
+  bool stop_checkpoint = true;
   std::vector<ProgressRecord> progress;
   std::vector<StepRecord> steps;
+  std::vector<std::chrono::steady_clock::time_point> step_times;
   std::vector<EpochRecord> epochs;
   std::vector<ArtifactRecord> artifacts;
   std::vector<std::string> notices, warnings;
