@@ -60,6 +60,20 @@ test-long: build test-packages  ## what takes minutes: every crash point of a sa
 	cmake --build --preset release --parallel $(JOBS) --target $(sort $(foreach test,$(LONG_TESTS),$(firstword $(subst :, ,$(test)))))
 	for test in $(foreach test,$(LONG_TESTS),'$(test)'); do PIXELREC_LONG_TESTS=1 build/tests/$${test%%:*} --gtest_filter="$${test#*:}"; done
 
+.PHONY: cuda test-gpu
+cuda: build  ## what computes on GPUs, beside the programs in build/bin/, and its test suite; needs no GPU
+	@scripts/fetch_libtorch.sh --cuda-headers
+	@scripts/install_packages.sh build test
+	@cmake --preset cuda --log-level=WARNING > /dev/null
+	cmake --build --preset cuda --parallel $(JOBS) --target programs device_test
+	scripts/check_cuda_build.sh build
+test-gpu:  ## the suite for a machine with GPUs; PIXELREC_DEVICE_TESTS=1 says that this is one
+	@[ "$${PIXELREC_DEVICE_TESTS:-}" = 1 ] || { echo "error: make test-gpu trains on this machine's GPUs and fails without one;" \
+	  "on a machine that has them, run PIXELREC_DEVICE_TESTS=1 make test-gpu" >&2; exit 1; }
+	scripts/fetch_libtorch.sh --cuda
+	$(MAKE) cuda
+	build/tests/device_test
+
 .PHONY: fuzz
 fuzz:  ## every libFuzzer target for FUZZ_SECONDS (60)
 	@scripts/install_packages.sh build fuzz

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "absl/strings/ascii.h"
@@ -20,6 +22,7 @@
 #include "common/rpc/server.h"
 #include "common/storage/atomic_file.h"
 #include "worker/agent/agent.h"
+#include "worker/agent/visible_gpu.h"
 
 namespace pixelrec {
 namespace {
@@ -29,6 +32,7 @@ namespace fs = std::filesystem;
 struct Flags {
   std::string config_file, ready_file;
   std::string coordinator, worker_id, advertise_address, metrics_listen, work_dir, dataset_cache_dir, trainer;
+  std::string device;
   int threads = 0;
 };
 
@@ -42,6 +46,7 @@ void Declare(CLI::App& app, Flags& flags) {
   app.add_option("--work-dir", flags.work_dir, "folder of the ranks' logs");
   app.add_option("--dataset-cache-dir", flags.dataset_cache_dir, "folder of prepared datasets");
   app.add_option("--trainer", flags.trainer, "trainer program; default pixelrec-trainer beside this one");
+  app.add_option("--device", flags.device, "what its trainers compute on: cpu, or cuda:N");
   app.add_option("--threads", flags.threads, "compute threads of a trainer; 0: all of the host")->check(CLI::NonNegativeNumber);
   app.add_option("--ready-file", flags.ready_file, "written once /metrics serves and the coordinator was tried");
   app.set_version_flag("--version", PIXELREC_VERSION);
@@ -68,6 +73,7 @@ absl::StatusOr<config::WorkerConfig> Configure(const CLI::App& app, const Flags&
   if (app.count("--work-dir") > 0) result.work_dir = flags.work_dir;
   if (app.count("--dataset-cache-dir") > 0) result.dataset_cache_dir = flags.dataset_cache_dir;
   if (app.count("--trainer") > 0) result.trainer = flags.trainer;
+  if (app.count("--device") > 0) result.device = flags.device;
   if (app.count("--threads") > 0) result.threads = flags.threads;
   if (result.worker_id.empty()) {
     char host[256] = "";
@@ -97,6 +103,10 @@ int ExitCode(const absl::Status& status) { return absl::IsInvalidArgument(status
 int Run(const CLI::App& app, const Flags& flags) {
   absl::StatusOr<config::WorkerConfig> config = Configure(app, flags);
   if (!config.ok()) return Fail(config.status(), 4);
+  const char* const inherited = std::getenv(agent::kVisibleGpus);
+  const absl::StatusOr<std::string> visible_gpu =
+      agent::VisibleGpu(config->device, inherited != nullptr ? std::optional<std::string>(inherited) : std::nullopt);
+  if (!visible_gpu.ok()) return Fail(visible_gpu.status(), 4);
   absl::StatusOr<process::StopSignal> stop = process::StopSignal::Install();
   if (!stop.ok()) return Fail(stop.status(), 1);
   if (const auto limit = rpc::RaiseDescriptorLimit(); !limit.ok()) return Fail(limit.status(), 1);
@@ -106,6 +116,7 @@ int Run(const CLI::App& app, const Flags& flags) {
 
   agent::Agent::Options options;
   options.config = *config;
+  options.visible_gpu = *visible_gpu;
   options.version = PIXELREC_VERSION;
   options.metrics_address = (*exposer)->address();
   options.incarnation = static_cast<uint64_t>(absl::ToUnixMicros(absl::Now()));

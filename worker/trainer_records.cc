@@ -84,6 +84,11 @@ train::OutputPolicy PolicyOf(v1::OutputPolicy policy) {
   return policy == v1::OUTPUT_POLICY_REPLACE ? train::OutputPolicy::kReplace : train::OutputPolicy::kNew;
 }
 
+dist::BackendChoice BackendOf(v1::Backend backend) {
+  if (backend == v1::BACKEND_GLOO) return dist::BackendChoice::kGloo;
+  return backend == v1::BACKEND_NCCL ? dist::BackendChoice::kNccl : dist::BackendChoice::kAuto;
+}
+
 train::CompatTraining CompatTrainingOf(const v1::JobSpec& spec) {
   const bool all = spec.numerics() == v1::NUMERICS_COMPAT;
   train::CompatTraining rules = all ? train::CompatTraining::All() : train::CompatTraining();
@@ -144,6 +149,8 @@ v1::FailureCause CauseOf(train::FailureKind kind) {
       return v1::FAILURE_CAUSE_COLLECTIVE;
     case train::FailureKind::kInternal:
       return v1::FAILURE_CAUSE_INTERNAL;
+    case train::FailureKind::kBadSpec:
+      return v1::FAILURE_CAUSE_BAD_SPEC;
   }
   return v1::FAILURE_CAUSE_INTERNAL;
 }
@@ -170,6 +177,7 @@ train::TrainJob ToTrainJob(const v1::TrainerCommand& command) {
       .world_size = plan.world_size(),
       .host_address = plan.host_address().empty() ? "127.0.0.1" : plan.host_address(),
       .threads = plan.threads(),
+      .backend = BackendOf(spec.distributed().backend()),
       .spec_json = SpecAsJson(spec),
       .dataset_dir = std::filesystem::path(plan.dataset_cache_dir()) / plan.data_hash(),
       .item_model_dir = spec.model().item_model_dir(),
@@ -183,6 +191,7 @@ train::TrainJob ToTrainJob(const v1::TrainerCommand& command) {
       .item_llm_init = spec.model().item_llm_init(),
       .user_llm_init = spec.model().user_llm_init(),
       .gradient_checkpointing = spec.model().gradient_checkpointing(),
+      .offload_optimizer = spec.distributed().offload_optimizer() == v1::OFFLOAD_CPU,
       .item_zero_stage = ItemZeroStage(spec.distributed()),
       .user_zero_stage = UserZeroStage(spec.distributed()),
       .global_batch_size = plan.global_batch_size(),

@@ -95,7 +95,7 @@ std::vector<Key<WorkerConfig>> WorkerKeys() {
       PathKey<C>("work_dir", &C::work_dir, "Logs of the ranks."),
       PathKey<C>("dataset_cache_dir", &C::dataset_cache_dir, "Prepared datasets."),
       PathKey<C>("trainer", &C::trainer, "Default: pixelrec-trainer beside this program."),
-      TextKey<C>("device", &C::device, "cpu, or cuda:N."),
+      TextKey<C>("device", &C::device, "What its trainers compute on: cpu, or cuda:N, the N-th GPU that this process sees."),
       PathsKey<C>("roots", &C::roots, "Paths in a job must lie under one of these; empty: anywhere."),
   };
   for (Key<C>& key : keys) {
@@ -104,9 +104,7 @@ std::vector<Key<WorkerConfig>> WorkerKeys() {
                                                 "must be 1-63 characters of A-Z, a-z, 0-9, '.', '_', ':' and '-'");
     }
     if (key.field.path == "device") {
-      key.field = std::move(key.field)
-                      .Matching("cpu|cuda:[0-9]{1,3}", "must be cpu or cuda:N")
-                      .OnlyNow({"cpu"}, "this build has no CUDA");
+      key.field = std::move(key.field).Matching("cpu|cuda:[0-9]{1,3}", "must be cpu or cuda:N");
     }
   }
   keys.push_back({MakeField(FieldType::kInteger, "threads", nullptr, "Compute threads of a trainer; 0: all of the host.")

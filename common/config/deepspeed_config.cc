@@ -98,6 +98,7 @@ json Translate(const DeepSpeedKey& key, const json& value) {
     const std::string name = absl::AsciiStrToLower(value.get<std::string>());
     return name == "adam" ? "adamw" : name;
   }
+  if (key.path == "zero_optimization.cpu_offload") return value.get<bool>() ? "cpu" : "none";
   if (key.path == "scheduler.type" && value == "WarmupCosineLR") return "cosine";
   return value;
 }

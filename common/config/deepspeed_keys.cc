@@ -82,20 +82,24 @@ void AddPrecision(Table& table) {
 void AddOffload(Table& table) {
   const std::string nvme = "nothing is moved to NVMe";
   const std::string path = "zero_optimization.";
-  const std::string host = "a rank on a CPU has all of it in host memory already; only a rank on a GPU would need it";
+  const std::string host =
+      "a rank on a CPU has all of it in host memory already, and one on a GPU keeps what it computes with there";
+  const std::string offloaded = "masters and moments are offloaded whole, through pinned memory, and updated there";
   const std::string no_nvme = "offload to NVMe isn't built; use \"cpu\", more workers or a higher stage";
-  Only(table, path + "offload_optimizer.device", kText, {"none", "cpu"}, no_nvme, host);
+  Map(table, path + "offload_optimizer.device", kText, "spec.distributed.offload_optimizer",
+      "\"cpu\" or \"none\"; offload to NVMe isn't built: use \"cpu\", more workers or a higher stage");
   IgnoreAll(table, path + "offload_optimizer", {"pipeline", "pipeline_read", "pipeline_write", "fast_init"}, kBoolean, nvme);
-  IgnoreAll(table, path + "offload_optimizer", {"pin_memory", "super_offload", "convert_grad_on_cpu"}, kBoolean, host);
-  IgnoreAll(table, path + "offload_optimizer", {"ratio", "cpuadam_cores_perc"}, kNumber, host);
+  IgnoreAll(table, path + "offload_optimizer", {"pin_memory", "super_offload", "convert_grad_on_cpu"}, kBoolean, offloaded);
+  IgnoreAll(table, path + "offload_optimizer", {"ratio", "cpuadam_cores_perc"}, kNumber, offloaded);
   Only(table, path + "offload_param.device", kText, {"none", "cpu"}, no_nvme, host);
   Ignore(table, path + "offload_param.pin_memory", kBoolean, host);
   for (const char* section : {"offload_optimizer", "offload_param"}) {
     Ignore(table, absl::StrCat(path, section, ".nvme_path"), kText, nvme);
     IgnoreAll(table, path + section, {"buffer_count", "buffer_size", "max_in_cpu"}, kInteger, nvme);
   }
-  IgnoreAll(table, "zero_optimization", {"cpu_offload", "cpu_offload_params", "cpu_offload_param", "cpu_offload_use_pin_memory"},
-            kBoolean, host);
+  Map(table, path + "cpu_offload", kBoolean, "spec.distributed.offload_optimizer", "`true` is \"cpu\"");
+  IgnoreAll(table, "zero_optimization", {"cpu_offload_params", "cpu_offload_param", "cpu_offload_use_pin_memory"}, kBoolean,
+            host);
   Ignore(table, "aio", kObject, nvme);
   Ignore(table, "zero_force_ds_cpu_optimizer", kBoolean, "there is one optimiser for every device");
 }

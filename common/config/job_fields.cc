@@ -169,9 +169,11 @@ void AddRest(std::vector<Field>& table) {
                       .Nullable()
                       .AtLeast(1)
                       .AtMost(1024));
-  table.push_back(Enum("spec.distributed.backend", "auto", {"auto", "gloo", "nccl"},
-                       "Collectives: auto takes NCCL where the worker has a GPU, else Gloo.")
-                      .OnlyNow({"auto", "gloo"}, "this build has no CUDA; use auto or gloo"));
+  table.push_back(
+      Enum("spec.distributed.backend", "auto", {"auto", "gloo", "nccl"},
+           "Collectives: auto takes NCCL where every worker has a GPU, else Gloo; with NCCL ranks compute on their GPUs."));
+  table.push_back(Enum("spec.distributed.offload_optimizer", "none", {"none", "cpu"},
+                       "cpu: master weights and moments of a rank on a GPU lie in host memory, where the optimiser runs too."));
   table.push_back(
       Int("spec.distributed.zero_stage", 0,
           "ZeRO stage: what is sharded over the ranks. 0: nothing, 1: optimiser state, 2: gradients too, 3: weights too.")

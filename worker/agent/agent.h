@@ -43,6 +43,7 @@ class Agent {
  public:
   struct Options {
     config::WorkerConfig config;  // worker_id and trainer filled in
+    std::string visible_gpu;      // what its trainers see of the GPUs (visible_gpu.h)
     std::string version;
     std::string metrics_address;
     uint64_t incarnation = 0;                    // microseconds of the wall clock at start

@@ -56,7 +56,7 @@ void Agent::Spawn(const v1::StartRank& order) {
   const RankKey key{order.job_id(), order.generation(), order.plan().rank()};
   const absl::StatusOr<std::filesystem::path> log = logs_.PathOf(key);
   absl::StatusOr<std::unique_ptr<TrainerProcess>> trainer =
-      log.ok() ? TrainerProcess::Start(options_.config.trainer, *log) : log.status();
+      log.ok() ? TrainerProcess::Start(options_.config.trainer, *log, options_.visible_gpu) : log.status();
   if (!trainer.ok()) {
     options_.log(absl::StrCat(key.ToString(), ": ", std::string(trainer.status().message())));
     Do(slot_.OnSpawnFailed(

@@ -6,31 +6,38 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/storage/atomic_file.h"
+#include "worker/agent/visible_gpu.h"
 
 namespace pixelrec::agent {
 namespace {
 
-// What a trainer may see of the worker's environment.
-std::vector<std::string> TrainerEnvironment() {
-  return process::AllowedEnvironment(
-      {"PATH",         "HOME",         "USER",          "LANG",        "LC_*",  "TZ",    "TMPDIR", "LD_LIBRARY_PATH",
-       "CUDA_*",       "NVIDIA_*",     "NCCL_*",        "GLOO_*",      "OMP_*", "MKL_*", "KMP_*",  "PIXELREC_*",
-       "ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"});
+// What a trainer may see of the worker's environment, and the worker's GPU.
+std::vector<std::string> TrainerEnvironment(const std::string& visible_gpu) {
+  std::vector<std::string> environment = process::AllowedEnvironment(
+      {"PATH",   "HOME",       "USER",         "LANG",         "LC_*",          "TZ",          "TMPDIR", "LD_LIBRARY_PATH",
+       "CUDA_*", "NVIDIA_*",   "CUBLAS_*",     "NCCL_*",       "TORCH_NCCL_*",  "GLOO_*",      "OMP_*",  "MKL_*",
+       "KMP_*",  "PIXELREC_*", "ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"});
+  const std::string name = absl::StrCat(kVisibleGpus, "=");
+  std::erase_if(environment, [&](const std::string& entry) { return absl::StartsWith(entry, name); });
+  environment.push_back(name + visible_gpu);
+  return environment;
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TrainerProcess>> TrainerProcess::Start(const std::filesystem::path& program,
-                                                                      const std::filesystem::path& log) {
+                                                                      const std::filesystem::path& log,
+                                                                      const std::string& visible_gpu) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
     return storage::ErrnoStatus(errno, "can't make a socket pair for", program);
   storage::UniqueFd ours(pair[0]), theirs(pair[1]);
   auto child = process::Child::Spawn({.program = program,
                                       .arguments = {"--channel-fd", absl::StrCat(process::kInheritedFd)},
-                                      .environment = TrainerEnvironment(),
+                                      .environment = TrainerEnvironment(visible_gpu),
                                       .inherited_fd = theirs.get(),
                                       .output = log});
   if (!child.ok()) return child.status();

@@ -20,9 +20,9 @@ namespace pixelrec::agent {
 
 class TrainerProcess {
  public:
-  // Starts `program --channel-fd N` with its output appended to `log`.
+  // Starts `program --channel-fd N` with its output appended to `log`. It sees the GPU `visible_gpu` alone (visible_gpu.h).
   static absl::StatusOr<std::unique_ptr<TrainerProcess>> Start(const std::filesystem::path& program,
-                                                               const std::filesystem::path& log);
+                                                               const std::filesystem::path& log, const std::string& visible_gpu);
 
   pid_t pid() const { return child_->pid(); }
   int pidfd() const { return child_->pidfd(); }

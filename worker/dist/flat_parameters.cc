@@ -2,6 +2,7 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/StorageImpl.h>
 
 #include <algorithm>
@@ -18,28 +19,36 @@ at::Tensor WithoutMemory(int64_t numel, const at::TensorOptions& options) {
   return tensor.set_(storage, 0, {numel}, {1});
 }
 
+// Pinned, where every step copies between them and a GPU.
+at::TensorOptions MastersOptions(const at::TensorOptions& options, const FlatParameters::Sharding& sharding) {
+  if (!sharding.masters_on_host) return options;
+  return options.device(at::kCPU).pinned_memory(options.device().is_cuda());
+}
+
 }  // namespace
 
 FlatParameters::FlatParameters(const std::vector<Unit>& units, const at::TensorOptions& options, Rounding rounding,
                                const Sharding& sharding)
     : layout_(units, sharding.rank, sharding.world_size),
       rounding_(rounding),
-      weights_(at::zeros({layout_.owned()}, options)),
-      gradients_(at::zeros({layout_.owned()}, options)) {
+      device_options_(options),
+      masters_on_host_(sharding.masters_on_host),
+      weights_(at::zeros({layout_.owned()}, MastersOptions(options, sharding))),
+      gradients_(at::zeros_like(weights_)) {
   for (const UnitPlace& place : layout_.units()) MakeUnit(place);
 }
 
 void FlatParameters::MakeUnit(const UnitPlace& place) {
   TORCH_CHECK(!place.keeps_masters || place.stage == 0, place.name, ": a unit that keeps its masters isn't sharded");
   const bool keeps_masters = place.keeps_masters && rounding_ != Rounding::kAll;
-  const at::TensorOptions leaves = weights_.options().dtype(keeps_masters ? weights_.scalar_type() : weight_type());
-  const at::TensorOptions sums = weights_.options().dtype(gradient_type());
-  const bool one_type = leaves.dtype() == weights_.dtype(), one_gradient_type = sums.dtype() == gradients_.dtype();
+  const at::TensorOptions leaves = device_options_.dtype(keeps_masters ? weights_.scalar_type() : weight_type());
+  const at::TensorOptions sums = device_options_.dtype(gradient_type());
+  const bool same_weights = leaves.dtype() == weights_.dtype() && !masters_on_host_;
   UnitBuffers unit;
   const at::Tensor masters = weights_.narrow(0, place.offset, place.owned);
   if (place.stage == 0) {
-    unit.weights = one_type ? masters : at::zeros({place.numel}, leaves);
-    unit.gradients = one_gradient_type ? gradients_.narrow(0, place.offset, place.owned) : at::zeros({place.numel}, sums);
+    unit.weights = same_weights ? masters : at::zeros({place.numel}, leaves);
+    unit.gradients = sums_in_place() ? gradients_.narrow(0, place.offset, place.owned) : at::zeros({place.numel}, sums);
     unit.share = unit.weights;
   } else if (place.stage < 3) {
     unit.weights = at::zeros({place.numel}, leaves);
@@ -47,7 +56,7 @@ void FlatParameters::MakeUnit(const UnitPlace& place) {
     if (place.stage == 1) unit.gradients = at::zeros({place.numel}, sums);
   } else {
     unit.weights = WithoutMemory(place.numel, leaves);
-    unit.share = one_type ? masters : at::zeros({place.owned}, leaves);
+    unit.share = same_weights ? masters : at::zeros({place.owned}, leaves);
   }
   for (const PlacedTensor& leaf : place.leaves) {
     // variable_data: filling the unit's buffer again is no change that autograd should notice.
@@ -110,7 +119,7 @@ void FlatParameters::RoundMasters() { weights_.copy_(weights_.to(weight_type()))
 void FlatParameters::CollectGradients() {
   for (size_t i = 0; i < units_.size(); ++i) {
     const UnitPlace& place = layout_.units()[i];
-    if (place.stage != 0 || gradient_type() == gradients_.scalar_type()) continue;
+    if (place.stage != 0 || sums_in_place()) continue;
     gradients_.narrow(0, place.offset, place.owned).copy_(units_[i].gradients);
   }
 }

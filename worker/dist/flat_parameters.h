@@ -1,7 +1,7 @@
 // The trained tensors' memory, in units (one per decoder layer). Of every unit a rank owns a share (unit_layout.h): fp32 masters
 // and gradients, one flat buffer each over all units, which the optimiser, clipping and checkpoints work on. The model sees
 // ordinary leaf tensors that are views of whole units; who fills these, and when, is UnitExchange's business where units are
-// sharded.
+// sharded. Masters and gradients may lie in host memory while the units are on a GPU.
 //
 // Threads: one thread at a time.
 #pragma once
@@ -31,6 +31,8 @@ class FlatParameters {
   struct Sharding {
     int rank = 0;
     int world_size = 1;
+    // Masters and gradients in host memory, apart from what the model computes with even where that is there too.
+    bool masters_on_host = false;
   };
 
   // A whole unit as the model computes with it.
@@ -41,7 +43,7 @@ class FlatParameters {
     at::Tensor share;  // [owned] in the leaves' type: what this rank gives when the unit is gathered
   };
 
-  // Weights and gradients start at zero.
+  // Weights and gradients start at zero, on the device of `options`.
   FlatParameters(const std::vector<Unit>& units, const at::TensorOptions& options, Rounding rounding = Rounding::kNone)
       : FlatParameters(units, options, rounding, Sharding{}) {}
   FlatParameters(const std::vector<Unit>& units, const at::TensorOptions& options, Rounding rounding, const Sharding& sharding);
@@ -70,6 +72,11 @@ class FlatParameters {
   // Copies this rank's part of a whole tensor, given in its shape.
   void SetWeight(const std::string& name, const at::Tensor& whole);
 
+  // Whether the backward pass of units that aren't sharded adds to gradients() itself, not to buffers that are copied.
+  bool sums_in_place() const { return gradient_type() == gradients_.scalar_type() && !masters_on_host_; }
+  // fp32, where the model computes.
+  const at::TensorOptions& device_options() const { return device_options_; }
+
   const UnitLayout& layout() const { return layout_; }
   const std::map<std::string, Range>& ranges() const { return layout_.ranges(); }
   UnitBuffers& unit(size_t index) { return units_[index]; }
@@ -88,6 +95,8 @@ class FlatParameters {
 
   UnitLayout layout_;
   Rounding rounding_;
+  at::TensorOptions device_options_;
+  bool masters_on_host_;
   std::map<std::string, at::Tensor> leaves_;
   std::vector<UnitBuffers> units_;
   at::Tensor weights_;

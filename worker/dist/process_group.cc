@@ -6,7 +6,6 @@
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
-#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include <algorithm>
@@ -14,6 +13,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "worker/dist/cuda_library.h"
+#include "worker/dist/gloo_backend.h"
 
 namespace pixelrec::dist {
 
@@ -22,7 +23,14 @@ struct Rendezvous::Store {
 };
 
 struct ProcessGroup::Backend {
-  c10::intrusive_ptr<c10d::Backend> c10d;
+  c10::intrusive_ptr<c10d::Backend> host;
+  c10::intrusive_ptr<c10d::Backend> gpu;  // null where ranks compute on CPUs
+
+  c10d::Backend& For(const at::Tensor& tensor) const {
+    if (tensor.is_cpu()) return *host;
+    TORCH_CHECK(gpu, "a collective of a tensor on ", tensor.device(), " in a group of CPUs");
+    return *gpu;
+  }
 };
 
 struct Pending::Work {
@@ -70,6 +78,29 @@ absl::StatusOr<Rendezvous> Rendezvous::Connect(const std::string& host, uint16_t
   return result;
 }
 
+absl::StatusOr<std::vector<std::string>> Rendezvous::Exchange(const std::string& key, int rank, int world_size,
+                                                              const std::string& text, std::chrono::milliseconds timeout) const {
+  const auto key_of = [&](int r) { return absl::StrCat(key, "/", r); };
+  std::vector<std::string> keys, texts;
+  for (int r = 0; r < world_size; ++r) keys.push_back(key_of(r));
+  try {
+    store_->c10d->set(key_of(rank), std::vector<uint8_t>(text.begin(), text.end()));
+    store_->c10d->wait(keys, timeout);
+    for (const std::string& k : keys) {
+      const std::vector<uint8_t> bytes = store_->c10d->get(k);
+      texts.emplace_back(bytes.begin(), bytes.end());
+    }
+    // Rank 0's end of the store may go as soon as this returns, should the texts be a reason to fail.
+    store_->c10d->set(key_of(rank) + "/read", {1});
+    for (std::string& k : keys) k += "/read";
+    if (rank == 0) store_->c10d->wait(keys, timeout);
+  } catch (const c10::Error& error) {
+    return absl::UnavailableError(
+        absl::StrCat("rank ", rank, " didn't hear from every other rank: ", error.what_without_backtrace()));
+  }
+  return texts;
+}
+
 ProcessGroup ProcessGroup::Alone() { return {}; }
 
 absl::StatusOr<ProcessGroup> ProcessGroup::Join(const Rendezvous& rendezvous, const Options& options) {
@@ -77,12 +108,16 @@ absl::StatusOr<ProcessGroup> ProcessGroup::Join(const Rendezvous& rendezvous, co
   group.rank_ = options.rank;
   group.world_size_ = options.world_size;
   try {
-    const auto store = c10::make_intrusive<c10d::PrefixStore>(options.prefix, rendezvous.store_->c10d);
-    auto gloo = c10d::ProcessGroupGloo::Options::create(options.timeout);
-    gloo->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(options.host_address));
-    gloo->threads = 1;
-    group.backend_ = std::make_shared<Backend>(
-        Backend{c10::make_intrusive<c10d::ProcessGroupGloo>(store, options.rank, options.world_size, gloo)});
+    const auto store = [&](const char* backend) {
+      return c10::make_intrusive<c10d::PrefixStore>(absl::StrCat(options.prefix, "/", backend), rendezvous.store_->c10d);
+    };
+    Backend backend{.host = MakeGloo(store("host"), options.rank, options.world_size, options.host_address, options.timeout)};
+    if (options.device.is_cuda()) {
+      const auto cuda = LoadCudaLibrary();
+      if (!cuda.ok()) return cuda.status();
+      backend.gpu = (*cuda)->MakeNccl(store("gpu"), options.rank, options.world_size, options.device.index(), options.timeout);
+    }
+    group.backend_ = std::make_shared<Backend>(std::move(backend));
   } catch (const c10::Error& error) {
     return absl::UnavailableError(
         absl::StrCat("rank ", options.rank, " can't join the other ranks: ", error.what_without_backtrace()));
@@ -95,13 +130,13 @@ absl::StatusOr<ProcessGroup> ProcessGroup::Join(const Rendezvous& rendezvous, co
 void ProcessGroup::AllReduceSum(at::Tensor tensor) const {
   if (world_size_ == 1) return;
   std::vector<at::Tensor> tensors = {std::move(tensor)};
-  backend_->c10d->allreduce(tensors)->wait();
+  backend_->For(tensors[0]).allreduce(tensors)->wait();
 }
 
 Pending ProcessGroup::StartAllReduceSum(const at::Tensor& tensor) const {
   if (world_size_ == 1) return {};
   std::vector<at::Tensor> tensors = {tensor};
-  return Pending(std::make_shared<Pending::Work>(Pending::Work{backend_->c10d->allreduce(tensors)}));
+  return Pending(std::make_shared<Pending::Work>(Pending::Work{backend_->For(tensor).allreduce(tensors)}));
 }
 
 Pending ProcessGroup::StartAllGather(const at::Tensor& whole, const at::Tensor& share) const {
@@ -110,7 +145,7 @@ Pending ProcessGroup::StartAllGather(const at::Tensor& whole, const at::Tensor& 
     output.copy_(input);
     return {};
   }
-  return Pending(std::make_shared<Pending::Work>(Pending::Work{backend_->c10d->_allgather_base(output, input)}));
+  return Pending(std::make_shared<Pending::Work>(Pending::Work{backend_->For(output)._allgather_base(output, input)}));
 }
 
 Pending ProcessGroup::StartReduceScatterSum(const at::Tensor& share, const at::Tensor& whole) const {
@@ -119,12 +154,12 @@ Pending ProcessGroup::StartReduceScatterSum(const at::Tensor& share, const at::T
     output.copy_(input);
     return {};
   }
-  return Pending(std::make_shared<Pending::Work>(Pending::Work{backend_->c10d->_reduce_scatter_base(output, input)}));
+  return Pending(std::make_shared<Pending::Work>(Pending::Work{backend_->For(output)._reduce_scatter_base(output, input)}));
 }
 
 at::Tensor ProcessGroup::AllGatherRows(const at::Tensor& tensor, const std::vector<int64_t>& rows_by_rank) const {
   if (world_size_ == 1) return tensor;
-  // Gloo gathers equal parts: each is filled up to the largest one, and the filling is cut off again.
+  // Backends gather equal parts: each is filled up to the largest one, and the filling is cut off again.
   const int64_t largest = *std::max_element(rows_by_rank.begin(), rows_by_rank.end());
   std::vector<int64_t> shape = tensor.sizes().vec();
   shape[0] = largest;
@@ -132,7 +167,7 @@ at::Tensor ProcessGroup::AllGatherRows(const at::Tensor& tensor, const std::vect
   mine.narrow(0, 0, tensor.size(0)).copy_(tensor);
   shape[0] = largest * world_size_;
   at::Tensor all = at::empty(shape, tensor.options());
-  backend_->c10d->_allgather_base(all, mine)->wait();
+  backend_->For(all)._allgather_base(all, mine)->wait();
   std::vector<at::Tensor> parts;
   for (int r = 0; r < world_size_; ++r) parts.push_back(all.narrow(0, r * largest, rows_by_rank[static_cast<size_t>(r)]));
   return at::cat(parts, 0);
@@ -155,7 +190,7 @@ std::vector<std::string> ProcessGroup::AllGatherText(const std::string& text) co
 std::string ProcessGroup::Broadcast(const std::string& text) const { return AllGatherText(rank_ == 0 ? text : "").front(); }
 
 void ProcessGroup::Barrier() const {
-  if (world_size_ > 1) backend_->c10d->barrier()->wait();
+  if (world_size_ > 1) backend_->host->barrier()->wait();
 }
 
 namespace {

@@ -1,5 +1,6 @@
-// The ranks of one generation as a group: a c10d store to meet at, and the collectives training needs, over Gloo (NCCL later).
-// The only folder that names a backend.
+// The ranks of one generation as a group: a c10d store to meet at, and the collectives training needs. Tensors on the host go
+// over Gloo, those on a GPU over NCCL. Small things that the host decides by (texts, statistics) are on the host and stay there:
+// over NCCL they would wait for all the work queued on the GPU before they could be read. The only folder that names a backend.
 //
 // Threads: one thread at a time; all ranks must call the same collectives in the same order. Errors: a lost peer or an expired
 // timeout throws c10::Error; nobody waits for that in practice, since the worker kills the trainers of a broken generation.
@@ -18,6 +19,8 @@
 
 namespace pixelrec::dist {
 
+inline constexpr std::chrono::milliseconds kCollectiveTimeout{600'000};
+
 // Where the ranks meet. Rank 0 listens on a port of its own; the others connect to it.
 class Rendezvous {
  public:
@@ -25,6 +28,9 @@ class Rendezvous {
   static absl::StatusOr<Rendezvous> Listen(const std::string& host, std::chrono::milliseconds timeout);
   static absl::StatusOr<Rendezvous> Connect(const std::string& host, uint16_t port, std::chrono::milliseconds timeout);
   uint16_t port() const { return port_; }
+  // Every rank's text, in rank order, before there is a group. Collective; `key` serves one exchange.
+  absl::StatusOr<std::vector<std::string>> Exchange(const std::string& key, int rank, int world_size, const std::string& text,
+                                                    std::chrono::milliseconds timeout) const;
 
  private:
   friend class ProcessGroup;
@@ -53,7 +59,8 @@ class ProcessGroup {
     int world_size = 1;
     std::string host_address = "127.0.0.1";  // this rank's collectives listen here
     std::string prefix;                      // keys in the store: job and generation
-    std::chrono::milliseconds timeout{600'000};
+    std::chrono::milliseconds timeout = kCollectiveTimeout;
+    at::Device device = at::kCPU;  // a GPU: its tensors go over NCCL
   };
 
   // A group of one: every collective is the identity.

@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/stack.h>
 #include <c10/core/Storage.h>
 
 #include <algorithm>
@@ -25,7 +26,7 @@ UnitExchange::UnitExchange(FlatParameters& parameters, const ProcessGroup& group
   }
   const auto make = [&](std::vector<Slot>& slots, size_t count, int64_t numel, at::ScalarType type) {
     if (numel > 0) slots.resize(count);
-    for (Slot& slot : slots) slot.memory = at::empty({numel}, parameters.weights().options().dtype(type));
+    for (Slot& slot : slots) slot.memory = at::empty({numel}, parameters.device_options().dtype(type));
   };
   make(weight_slots_, kWeightSlots, largest_weights, parameters.weight_type());
   make(gradient_slots_, kGradientSlots, largest_gradients, parameters.gradient_type());
@@ -122,7 +123,8 @@ void UnitExchange::Collect(Slot& slot) {
   slot.pending.Wait();
   if (!slot.unit) return;
   const UnitPlace& unit = place(*slot.unit);
-  parameters_.gradients().narrow(0, unit.offset, unit.owned).add_(std::exchange(slot.reduced, {}));
+  const at::Tensor& gradients = parameters_.gradients();
+  gradients.narrow(0, unit.offset, unit.owned).add_(std::exchange(slot.reduced, {}).to(gradients.device()));
   slot.unit.reset();
 }
 
@@ -138,13 +140,12 @@ void UnitExchange::ReduceUnsharded() {
   std::vector<std::pair<at::Tensor, at::Tensor>> reduced;  // stage 1: share of the gradients, where it goes
   // Neighbouring units of stage 0 lie behind each other, so they are one all-reduce.
   int64_t begin = 0, end = 0;
-  const bool one_type = parameters_.gradient_type() == parameters_.gradients().scalar_type();
   const auto flush = [&] {
     if (end > begin) pending.push_back(group_.StartAllReduceSum(parameters_.gradients().narrow(0, begin, end - begin)));
   };
   for (size_t i = 0; i < units_.size(); ++i) {
     const UnitPlace& unit = place(i);
-    if (unit.stage == 0 && one_type) {
+    if (unit.stage == 0 && parameters_.sums_in_place()) {
       if (end != unit.offset) {
         flush();
         begin = unit.offset;
@@ -178,11 +179,14 @@ void UnitExchange::PublishWeights() {
 }
 
 double UnitExchange::SumOfSquares(const at::Tensor& values) const {
+  std::vector<at::Tensor> norms;
+  for (const UnitPlace& unit : parameters_.layout().units())
+    norms.push_back(at::linalg_vector_norm(values.narrow(0, unit.offset, unit.owned), 2, {}, false, at::kDouble));
+  const at::Tensor on_host = at::stack(norms).cpu();  // one wait for a GPU, not one a unit
   double replicated = 0, mine = 0;
-  for (const UnitPlace& unit : parameters_.layout().units()) {
-    const double norm =
-        at::linalg_vector_norm(values.narrow(0, unit.offset, unit.owned), 2, {}, false, at::kDouble).item<double>();
-    (unit.stage == 0 ? replicated : mine) += norm * norm;
+  for (size_t i = 0; i < units_.size(); ++i) {
+    const double norm = on_host.const_data_ptr<double>()[i];
+    (place(i).stage == 0 ? replicated : mine) += norm * norm;
   }
   at::Tensor sum = at::empty({1}, at::kDouble).fill_(mine);
   group_.AllReduceSum(sum);

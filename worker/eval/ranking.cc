@@ -4,11 +4,12 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 #include <limits>
 #include <span>
+
+#include "worker/model/index_tensor.h"
 
 namespace pixelrec::eval {
 namespace {
@@ -30,7 +31,7 @@ at::Tensor UserVectors(const model::Hllm& hllm, const at::Tensor& items_IH,
     rows.insert(rows.end(), read.begin(), read.end());
     segments.Append(static_cast<int64_t>(read.size()));
   }
-  const at::Tensor history = items_IH.index_select(0, at::tensor(rows, at::kLong).to(items_IH.device()));
+  const at::Tensor history = items_IH.index_select(0, model::IndexTensor(rows, items_IH.device()));
   return Normalized(hllm.EncodeUsers(history, segments, model::Rows::kLastOfSegment).to(at::kFloat));
 }
 

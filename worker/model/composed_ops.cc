@@ -22,14 +22,6 @@ at::Tensor SwiGlu(const at::Tensor& gate_up_T2I) {
 
 namespace {
 
-// x_NHD rotated by the angles of these rows of the table (half-split, rule M5).
-at::Tensor Rotate(const at::Tensor& x_NHD, const at::Tensor& rows, const RotaryTable& rotary) {
-  const at::Tensor cos = rotary.cos.index_select(0, rows).unsqueeze(1).to(x_NHD.scalar_type());
-  const at::Tensor sin = rotary.sin.index_select(0, rows).unsqueeze(1).to(x_NHD.scalar_type());
-  const auto halves = x_NHD.chunk(2, -1);
-  return at::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, -1);
-}
-
 at::Tensor Rows(const std::vector<int64_t>& rows, const at::Device& device) { return at::tensor(rows, at::kLong).to(device); }
 
 // Which of a segment's `length` keys its last `rows` queries see, [rows, length].

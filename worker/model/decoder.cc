@@ -5,10 +5,11 @@
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/split_with_sizes.h>
-#include <ATen/ops/tensor.h>
 
 #include <cmath>
 
+#include "worker/model/batched_attention.h"
+#include "worker/model/index_tensor.h"
 #include "worker/model/layer.h"
 
 namespace pixelrec::model {
@@ -18,11 +19,11 @@ at::Tensor LastRows(const Segments& segments, const at::Device& device) {
   std::vector<int64_t> rows;
   rows.reserve(static_cast<size_t>(segments.count()));
   for (int64_t s = 0; s < segments.count(); ++s) rows.push_back(segments.begin(s) + segments.length(s) - 1);
-  return at::tensor(rows, at::kLong).to(device);
+  return IndexTensor(rows, device);
 }
 
 at::Tensor Lookup(const at::Tensor& weight, const std::vector<int64_t>& rows, bool composed) {
-  const at::Tensor ids = at::tensor(rows, at::kLong).to(weight.device());
+  const at::Tensor ids = IndexTensor(rows, weight.device());
   return composed ? at::embedding(weight, ids) : Embedding(weight, ids);
 }
 
@@ -83,7 +84,7 @@ struct Part {
 };
 
 std::vector<Part> MakeParts(const DecoderDescription& description, const Segments& segments,
-                            const std::vector<RotaryTable>& rotary, const ForwardOptions& options) {
+                            const std::vector<RotaryTable>& rotary, const ForwardOptions& options, const at::Device& device) {
   std::vector<int64_t> counts = options.parts;
   if (counts.empty()) counts = {segments.count()};
   std::vector<Part> parts;
@@ -91,6 +92,7 @@ std::vector<Part> MakeParts(const DecoderDescription& description, const Segment
   for (const int64_t count : counts) {
     Part& part = parts.emplace_back();
     for (const int64_t end = next + count; next < end; ++next) part.segments.Append(segments.length(next));
+    if (!device.is_cpu()) part.segments.tensors = MakeSegmentTensors(part.segments, device);
     part.tables = rotary;
     for (size_t i = 0; i < description.ropes.size(); ++i)
       part.tables[i] = TableForSegments(description.ropes[i], rotary[i], part.segments);
@@ -116,7 +118,7 @@ at::Tensor PartThroughLayer(const DecoderDescription& description, const Decoder
 
 at::Tensor DecoderForward(const DecoderDescription& description, const DecoderWeights& weights, const at::Tensor& x_TH,
                           const Segments& segments, const std::vector<RotaryTable>& rotary, const ForwardOptions& options) {
-  const std::vector<Part> parts = MakeParts(description, segments, rotary, options);
+  const std::vector<Part> parts = MakeParts(description, segments, rotary, options, x_TH.device());
   const at::Tensor embedded_TH = AddLearnedPositions(description, weights, x_TH, segments, options.composed);
   if (options.schedule != nullptr) options.schedule->AfterForward(0);
   std::vector<int64_t> rows;

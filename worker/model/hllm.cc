@@ -12,6 +12,8 @@
 #include <limits>
 #include <utility>
 
+#include "worker/model/index_tensor.h"
+
 namespace pixelrec::model {
 
 std::vector<int64_t> PartsOf(const Segments& segments) {
@@ -63,7 +65,7 @@ at::Tensor MeanOfSegments(const at::Tensor& x_TH, const Segments& segments) {
     shares.push_back(1.0F / static_cast<float>(segments.length(s)));
   }
   const at::Tensor sums = at::zeros({segments.count(), x_TH.size(1)}, x_TH.options().requires_grad(false))
-                              .index_add(0, at::tensor(owners, at::kLong).to(x_TH.device()), x_TH);
+                              .index_add(0, IndexTensor(owners, x_TH.device()), x_TH);
   return sums * at::tensor(shares, at::kFloat).to(x_TH.options()).unsqueeze(1);
 }
 
@@ -74,7 +76,7 @@ at::Tensor Hllm::ItemForward(const at::Tensor& x_TH, const Segments& segments, c
   return DecoderForward(options_.item_llm, weights_.item_llm, x_TH, segments, item_rotary_,
                         {.rows = rows,
                          .checkpointing = options_.gradient_checkpointing,
-                         .parts = parts,
+                         .parts = x_TH.is_cpu() ? parts : std::vector<int64_t>{},
                          .composed = options_.composed_ops,
                          .schedule = options_.item_schedule});
 }
@@ -89,7 +91,7 @@ at::Tensor Hllm::ItemInputs(const PackedItems& items) const {
   // Rule M2: the embedding token's row is overwritten, so what id 0 stood for there never matters. A family that scales the
   // embeddings of tokens doesn't scale embeddings that are given to it: neither this row nor the user LLM's inputs.
   return tokens.index_copy(
-      0, at::tensor(ends, at::kLong).to(device),
+      0, IndexTensor(ends, device),
       weights_.item_emb_tokens.to(tokens.scalar_type()).view({1, hidden}).expand({items.segments.count(), hidden}));
 }
 

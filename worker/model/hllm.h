@@ -31,7 +31,8 @@ struct HllmWeights {
 inline constexpr int64_t kTokensPerPart = 2048;
 inline constexpr int64_t kPartsPerCall = 16;
 
-// Sequences of each part: a new one begins when one has kTokensPerPart tokens.
+// Sequences of each part: a new one begins when one has kTokensPerPart tokens. On a GPU, which wants large products, a call is
+// one part.
 std::vector<int64_t> PartsOf(const Segments& segments);
 
 // Token ids of several items, packed; a place for the embedding token follows each item's last id (rules X5, X7). A model that

@@ -12,6 +12,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "worker/model/batched_attention.h"
 #include "worker/model/cpu_bf16_kernels.h"
 #include "worker/model/cpu_kernels.h"
 
@@ -242,12 +243,14 @@ at::Tensor Attention(const at::Tensor& q, const at::Tensor& kv, const c10::intru
 
 at::Tensor SelfAttention(const at::Tensor& qkv_TE, const Segments& segments, const RotaryTable& rotary,
                          const AttentionSpec& spec) {
+  if (!qkv_TE.is_cpu()) return batched::SelfAttention(qkv_TE, segments, rotary, spec);
   if (!OnFusedPath(qkv_TE) || spec.head_dim > kMaxHeadDim) return composed::SelfAttention(qkv_TE, segments, rotary, spec);
   return Attention(qkv_TE, at::empty({0}, qkv_TE.options()), MakeCall(segments, rotary, spec, true));
 }
 
 at::Tensor LastQueryAttention(const at::Tensor& q_SQD, const at::Tensor& kv_T2KD, const Segments& segments,
                               const RotaryTable& rotary, const AttentionSpec& spec) {
+  if (!q_SQD.is_cpu()) return batched::LastQueryAttention(q_SQD, kv_T2KD, segments, rotary, spec);
   if (!OnFusedPath(q_SQD) || spec.head_dim > kMaxHeadDim)
     return composed::LastQueryAttention(q_SQD, kv_T2KD, segments, rotary, spec);
   return Attention(q_SQD, kv_T2KD, MakeCall(segments, rotary, spec, false));

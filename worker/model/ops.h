@@ -1,6 +1,6 @@
 // The differentiable operations a decoder layer is made of, besides matrix products. On the CPU in fp32 and bf16 they are the
 // fused loops of cpu_kernels.h and cpu_bf16_kernels.h; for any other device or dtype the same mathematics is composed of ATen
-// operators (and is the oracle of the tests).
+// operators (and is the oracle of the tests), but for attention on a GPU, which takes all segments at once (batched_attention.h).
 //
 // Threads: any; each call uses LibTorch's intra-op threads. Errors: throws c10::Error on wrong shapes, like ATen.
 // Shape letters: T tokens, N queries, H hidden, D head_dim, Q query heads, K kv heads, I intermediate.

@@ -112,4 +112,11 @@ RotaryTable TableForSegments(const Rope& rope, const RotaryTable& base, const Se
   return table;
 }
 
+at::Tensor Rotate(const at::Tensor& x_NHD, const at::Tensor& rows, const RotaryTable& rotary) {
+  const at::Tensor cos = rotary.cos.index_select(0, rows).unsqueeze(1).to(x_NHD.scalar_type());
+  const at::Tensor sin = rotary.sin.index_select(0, rows).unsqueeze(1).to(x_NHD.scalar_type());
+  const auto halves = x_NHD.chunk(2, -1);
+  return at::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, -1);
+}
+
 }  // namespace pixelrec::model

@@ -33,4 +33,7 @@ RotaryTable MakeIdentityTable(int64_t positions, int64_t head_dim, const at::Dev
 // transformers does with one sequence alone, so that what it is packed with changes nothing. `base` is MakeRotaryTable's.
 RotaryTable TableForSegments(const Rope& rope, const RotaryTable& base, const Segments& segments);
 
+// x_NHD with each row rotated by the angles of its row of the table (half-split, rule M5). rows: [N] int64, on x's device.
+at::Tensor Rotate(const at::Tensor& x_NHD, const at::Tensor& rows, const RotaryTable& rotary);
+
 }  // namespace pixelrec::model

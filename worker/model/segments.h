@@ -2,15 +2,21 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
 namespace pixelrec::model {
 
+struct SegmentTensors;  // batched_attention.h
+
 // offsets[i] .. offsets[i + 1] are the rows of sequence i; positions inside a sequence count from 0 (rule X6 up to a constant
 // shift).
 struct Segments {
   std::vector<int64_t> offsets{0};
+  // The same on the device that computes, once nothing is appended any more; null: a CPU, or not made yet. Owners: copies of
+  // this.
+  std::shared_ptr<const SegmentTensors> tensors = nullptr;
 
   int64_t count() const { return static_cast<int64_t>(offsets.size()) - 1; }
   int64_t tokens() const { return offsets.back(); }

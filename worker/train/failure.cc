@@ -16,8 +16,8 @@ constexpr char kKindUrl[] = "pixelrec/failure-kind";
 constexpr char kHintUrl[] = "pixelrec/failure-hint";
 
 FailureKind KindOfException(const std::string& what) {
-  // c10d and Gloo throw plain errors; their texts are all that tells them from the rest.
-  for (const char* sign : {"gloo", "Gloo", "c10d", "Connection closed by peer", "Socket Timeout", "TCPStore"}) {
+  // c10d, Gloo and NCCL throw plain errors; their texts are all that tells them from the rest.
+  for (const char* sign : {"gloo", "Gloo", "c10d", "NCCL", "Connection closed by peer", "Socket Timeout", "TCPStore"}) {
     if (absl::StrContains(what, sign)) return FailureKind::kCollective;
   }
   for (const char* sign : {"out of memory", "not enough memory", "can't allocate memory"}) {
@@ -60,6 +60,8 @@ absl::Status Fenced(const std::function<absl::Status()>& body) {
     return body();
   } catch (const std::bad_alloc&) {
     return WithKind(absl::ResourceExhaustedError("out of host memory"), FailureKind::kOutOfMemory);
+  } catch (const c10::OutOfMemoryError& error) {  // a GPU's
+    return WithKind(absl::ResourceExhaustedError(error.what_without_backtrace()), FailureKind::kOutOfMemory);
   } catch (const c10::Error& error) {
     const std::string what = error.what_without_backtrace();
     return WithKind(absl::InternalError(what), KindOfException(error.what()));

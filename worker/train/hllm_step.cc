@@ -1,13 +1,13 @@
 #include "worker/train/hllm_step.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 #include <vector>
 
 #include "worker/eval/item_matrix.h"
 #include "worker/model/compat_loss.h"
+#include "worker/model/index_tensor.h"
 
 namespace pixelrec::train {
 
@@ -22,7 +22,7 @@ MicroStep ForwardMicroStep(const data::Dataset& dataset, const model::Hllm& hllm
 MicroStep ForwardFromItems(const at::Tensor& items_IH, const model::Hllm& hllm, const dist::ProcessGroup& group,
                            const data::RankBatch& batch, const CompatTraining& compat) {
   const auto gather = [&](const std::vector<int64_t>& rows) {
-    return items_IH.index_select(0, at::tensor(rows, at::kLong).to(items_IH.device()));
+    return items_IH.index_select(0, model::IndexTensor(rows, items_IH.device()));
   };
 
   // Inputs of a row are all its positives but the last, targets all but the first (rule T2).

@@ -30,7 +30,7 @@ AdamW::AdamW(dist::FlatParameters& parameters, const std::vector<ParameterGroup>
     : options_(options),
       exp_avg_(at::zeros_like(parameters.weights())),
       exp_avg_sq_(at::zeros_like(parameters.weights())),
-      step_(at::zeros({}, at::kFloat)) {
+      step_(at::zeros({}, parameters.weights().options())) {
   for (const ParameterGroup& group : groups) {
     Group& views = groups_.emplace_back(Group{.lr_factor = group.lr_factor});
     for (const auto& [begin, end] : group.ranges) {

@@ -3,7 +3,6 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/tensor.h>
 
-#include <chrono>
 #include <tuple>
 #include <utility>
 
@@ -18,12 +17,11 @@
 #include "worker/train/init_from.h"
 #include "worker/train/output_folder.h"
 #include "worker/train/parameter_groups.h"
+#include "worker/train/peers.h"
 #include "worker/train/run_settings.h"
 
 namespace pixelrec::train {
 namespace {
-
-constexpr std::chrono::milliseconds kStoreTimeout{120'000};
 
 // docs/adr/0007: an item without tokens has no mean.
 absl::Status CheckEveryItemHasText(const data::Dataset& dataset) {
@@ -126,7 +124,8 @@ absl::Status ReadModels(Session& s) {
 
 // All ranks compute alike, so each needs to know what the others' hardware can do.
 ComputeType AgreeOnComputeType(const Session& s, WorkerLink& link) {
-  const at::Tensor with_bf16 = at::tensor({s.job.hardware.bf16_instructions.empty() ? 0 : 1}, at::kLong);
+  const bool mine = s.device.is_cuda() ? dist::GpuHasBf16(s.device) : !s.job.hardware.bf16_instructions.empty();
+  const at::Tensor with_bf16 = at::tensor({mine ? 1 : 0}, at::kLong);
   s.group.AllReduceSum(with_bf16);
   const ComputeChoice choice = ChooseComputeType(s.job, static_cast<int>(with_bf16.item<int64_t>()));
   if (!choice.notice.empty() && s.is_rank_zero()) link.Notice(false, choice.notice);
@@ -136,8 +135,9 @@ ComputeType AgreeOnComputeType(const Session& s, WorkerLink& link) {
 absl::Status MakeParameters(Session& s, ComputeType compute, WorkerLink& link) {
   s.parameters = std::make_unique<dist::FlatParameters>(
       HllmUnits(s.item_config, s.user_config, s.job.item_emb_token_n, s.job.item_zero_stage, s.job.user_zero_stage),
-      at::TensorOptions(at::kFloat), RoundingOf(compute, s.job.compat),
-      dist::FlatParameters::Sharding{s.job.rank, s.job.world_size});
+      at::TensorOptions(at::kFloat).device(s.device), RoundingOf(compute, s.job.compat),
+      dist::FlatParameters::Sharding{
+          .rank = s.job.rank, .world_size = s.job.world_size, .masters_on_host = s.job.offload_optimizer && !s.device.is_cpu()});
   if (auto status = FillSides(s, link); !status.ok()) return status;
   InitializeHead(s.job.seed, *s.parameters);
   for (const std::string& side : s.job.freeze) s.parameters->Freeze(side + ".");
@@ -165,31 +165,6 @@ void BuildModel(Session& s) {
                                                          .item_schedule = s.item_schedule.get(),
                                                          .user_schedule = s.user_schedule.get()},
                                     LeafWeights(*s.parameters, s.item_config.num_hidden_layers, s.user_config.num_hidden_layers));
-}
-
-absl::Status MeetPeers(Session& s, WorkerLink& link) {
-  if (s.job.world_size == 1) return absl::OkStatus();
-  auto rendezvous = [&]() -> absl::StatusOr<dist::Rendezvous> {
-    if (s.is_rank_zero()) {
-      auto listening = dist::Rendezvous::Listen(s.job.host_address, kStoreTimeout);
-      if (listening.ok()) link.StoreOpened(s.job.host_address, listening->port());
-      return listening;
-    }
-    auto store = link.WaitForStore();
-    if (!store.ok()) return store.status();
-    return dist::Rendezvous::Connect(store->first, static_cast<uint16_t>(store->second), kStoreTimeout);
-  }();
-  if (!rendezvous.ok()) return rendezvous.status();
-  for (const auto& [group, purpose] : {std::pair(&s.group, "main"), std::pair(&s.unit_group, "units")}) {
-    auto joined =
-        dist::ProcessGroup::Join(*rendezvous, {.rank = s.job.rank,
-                                               .world_size = s.job.world_size,
-                                               .host_address = s.job.host_address,
-                                               .prefix = absl::StrCat(s.job.job_id, "/", s.job.generation, "/", purpose)});
-    if (!joined.ok()) return joined.status();
-    *group = *std::move(joined);
-  }
-  return absl::OkStatus();
 }
 
 // Rank 0 decides about output_dir before anybody writes there; the others learn where to resume.

@@ -46,6 +46,7 @@ struct Session {
   std::unique_ptr<data::Dataset> dataset;
   checkpoint::DecoderConfig item_config;
   checkpoint::DecoderConfig user_config;
+  at::Device device = at::kCPU;  // where the model, and everything that is as large, lies
   // Embeddings, statistics and everything else small; units of weights and gradients have a group of their own.
   dist::ProcessGroup group = dist::ProcessGroup::Alone();
   dist::ProcessGroup unit_group = dist::ProcessGroup::Alone();

@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "common/storage/filesystem.h"
 #include "worker/data/compat.h"
+#include "worker/dist/backend_choice.h"
 
 namespace pixelrec::train {
 
@@ -86,8 +87,10 @@ struct TrainJob {
   int rank = 0;
   int world_size = 1;
   std::string host_address = "127.0.0.1";
-  int threads = 0;        // 0: all of the host
-  Hardware hardware;      // of this rank; DetectHardware
+  int threads = 0;    // 0: all of the host
+  Hardware hardware;  // of this rank; DetectHardware
+  dist::BackendChoice backend = dist::BackendChoice::kAuto;
+  int gpu = 0;            // which of the visible GPUs is this rank's; a worker shows its trainer one
   std::string spec_json;  // for the TensorBoard summary
 
   std::filesystem::path dataset_dir;  // <cache>/<hash>
@@ -103,7 +106,8 @@ struct TrainJob {
   bool item_llm_init = true;     // false: random weights (rule F3)
   bool user_llm_init = true;
   bool gradient_checkpointing = true;
-  int item_zero_stage = 0;  // 0-3, of the item LLM
+  bool offload_optimizer = false;  // masters and moments in host memory, also where ranks compute on GPUs
+  int item_zero_stage = 0;         // 0-3, of the item LLM
   int user_zero_stage = 0;
   int64_t global_batch_size = 4;  // rule W10
   int64_t micro_batch_size = 4;   // per_device_train_batch_size x workers as submitted (rule W10)
@@ -251,7 +255,8 @@ enum class FailureKind {
   kDiskFull,
   kCheckpointDamaged,  // the one to go on from
   kCollective,
-  kInternal
+  kInternal,
+  kBadSpec  // asks for what this machine or build doesn't have
 };
 
 }  // namespace pixelrec::train

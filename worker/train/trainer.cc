@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "worker/dist/device.h"
 #include "worker/eval/item_matrix.h"
 #include "worker/eval/ranking.h"
 #include "worker/train/artifacts.h"
@@ -218,6 +219,9 @@ class Trainer {
     const at::Tensor items = EncodeItems("evaluate");
     const eval::TargetRanks ranks = RankTargets(items, eval::Split::kTest);
     if (!s_.is_rank_zero()) return absl::OkStatus();
+    if (const int64_t peak = dist::PeakMemoryBytes(s_.device); peak > 0)
+      link_.Notice(false,
+                   absl::StrFormat("rank 0's GPU held at most %.2f GiB of tensors", static_cast<double>(peak) / (1 << 30)));
     ResultRecord result{.epochs = s_.position.epochs,
                         .train_seconds = train_seconds_,
                         .samples = s_.position.samples,

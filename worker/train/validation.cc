@@ -2,13 +2,13 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/tensor.h>
 
 #include <limits>
 #include <numeric>
 #include <vector>
 
 #include "worker/data/batch.h"
+#include "worker/model/index_tensor.h"
 
 namespace pixelrec::train {
 
@@ -30,7 +30,7 @@ double ValidationLoss(const data::Dataset& dataset, const model::Hllm& hllm, con
       std::vector<int64_t> ids;
       ids.reserve(indices.size());
       for (const int64_t i : indices) ids.push_back(batch.items[static_cast<size_t>(i)]);
-      return items_IH.index_select(0, at::tensor(ids, at::kLong).to(items_IH.device()));
+      return items_IH.index_select(0, model::IndexTensor(ids, items_IH.device()));
     };
     const at::Tensor users = hllm.EncodeUsers(embeddings(batch.history), {batch.row_offsets}, model::Rows::kLastOfSegment);
     const model::NceLoss loss =

@@ -83,7 +83,7 @@ TEST_F(DaemonConfig, SaysWhatIsWrong) {
   EXPECT_EQ(CoordinatorError("lease: 0s\n"), "file.yaml:1:8: lease: must be between 1 and 86400000 (got 0)");
   EXPECT_EQ(CoordinatorError("lease: 500ms\n"),
             "file.yaml:1:8: lease: must be at least twice beat_interval (got 500 ms and 500 ms)");
-  EXPECT_EQ(WorkerError("device: cuda:0\n"), "file.yaml:1:9: device: \"cuda:0\" is not available: this build has no CUDA");
+  EXPECT_EQ(WorkerError("device: gpu\n"), "file.yaml:1:9: device: must be cpu or cuda:N (got \"gpu\")");
   EXPECT_EQ(WorkerError("worker_id: a b\n"),
             "file.yaml:1:12: worker_id: must be 1-63 characters of A-Z, a-z, 0-9, '.', '_', ':' and '-' (got \"a b\")");
   EXPECT_EQ(WorkerError("threads: -1\n"), "file.yaml:1:10: threads: must be between 0 and 4096 (got -1)");

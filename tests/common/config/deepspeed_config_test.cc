@@ -87,11 +87,19 @@ TEST(DeepSpeedConfig, AnyTwoBatchSizesGiveTheThird) {
             8);
 }
 
+TEST(DeepSpeedConfig, OffloadOfTheOptimizerIsAField) {
+  EXPECT_EQ(SpecOf(R"({"zero_optimization": {"offload_optimizer": {"device": "cpu"}}})").distributed().offload_optimizer(),
+            v1::OFFLOAD_CPU);
+  EXPECT_EQ(SpecOf(R"({"zero_optimization": {"offload_optimizer": {"device": "none"}}})").distributed().offload_optimizer(),
+            v1::OFFLOAD_NONE);
+  EXPECT_EQ(SpecOf(R"({"zero_optimization": {"cpu_offload": true}})").distributed().offload_optimizer(), v1::OFFLOAD_CPU);
+}
+
 TEST(DeepSpeedConfig, WhatHasNoEffectIsSaid) {
   const auto document = Parse(R"({
   "zero_optimization": {
     "overlap_comm": true,
-    "offload_optimizer": {"device": "cpu"}
+    "offload_param": {"device": "cpu"}
   },
   "fp16": {"enabled": "auto"},
   "amp": {"enabled": false, "opt_level": "O1"},
@@ -99,16 +107,16 @@ TEST(DeepSpeedConfig, WhatHasNoEffectIsSaid) {
   "wandb": {"enabled": true}
 })");
   ASSERT_TRUE(document.ok()) << document.status();
-  EXPECT_EQ(absl::StrJoin(document->notices, "\n"),
-            "/base/ds.json:3:5: zero_optimization.overlap_comm: accepted, no effect because each stage has one schedule of "
-            "collectives\n"
-            "/base/ds.json:4:27: zero_optimization.offload_optimizer.device: accepted, no effect because a rank on a CPU has all "
-            "of it in "
-            "host memory already; only a rank on a GPU would need it\n"
-            "/base/ds.json:6:12: fp16.enabled: accepted, no effect because \"auto\" leaves it as it is here\n"
-            "/base/ds.json:7:3: amp: accepted, no effect because it is off\n"
-            "/base/ds.json:8:3: steps_per_print: accepted, no effect because progress goes by train.logging_steps\n"
-            "/base/ds.json:9:3: wandb: accepted, no effect because curves go to TensorBoard files, metrics.jsonl and Prometheus");
+  EXPECT_EQ(
+      absl::StrJoin(document->notices, "\n"),
+      "/base/ds.json:3:5: zero_optimization.overlap_comm: accepted, no effect because each stage has one schedule of "
+      "collectives\n"
+      "/base/ds.json:4:23: zero_optimization.offload_param.device: accepted, no effect because a rank on a CPU has all of it "
+      "in host memory already, and one on a GPU keeps what it computes with there\n"
+      "/base/ds.json:6:12: fp16.enabled: accepted, no effect because \"auto\" leaves it as it is here\n"
+      "/base/ds.json:7:3: amp: accepted, no effect because it is off\n"
+      "/base/ds.json:8:3: steps_per_print: accepted, no effect because progress goes by train.logging_steps\n"
+      "/base/ds.json:9:3: wandb: accepted, no effect because curves go to TensorBoard files, metrics.jsonl and Prometheus");
 }
 
 TEST(DeepSpeedConfig, UnknownKeysAreRefusedWithTheNearest) {
@@ -137,6 +145,10 @@ TEST(DeepSpeedConfig, RefusalsSayWhyAndWhatToDo) {
       ErrorOf(R"({"scheduler": {"type": "WarmupDecayLR"}})"),
       "/base/ds.json:1:16: scheduler.type: \"WarmupDecayLR\" is refused: possible is WarmupCosineLR; the others aren't built: "
       "take the section out, and the job warms up by train.warmup_ratio and follows a cosine down to 0");
+  EXPECT_EQ(
+      ErrorOf(R"({"zero_optimization": {"offload_optimizer": {"device": "nvme"}}})"),
+      "/base/ds.json:1:46: zero_optimization.offload_optimizer.device: \"nvme\" is refused: possible is \"cpu\" or \"none\"; "
+      "offload to NVMe isn't built: use \"cpu\", more workers or a higher stage");
   EXPECT_EQ(ErrorOf(R"({"zero_optimization": {"offload_param": {"device": "nvme"}}})"),
             "/base/ds.json:1:42: zero_optimization.offload_param.device: \"nvme\" is refused: offload to NVMe isn't built; use "
             "\"cpu\", more workers or a higher stage");

@@ -269,8 +269,6 @@ TEST(JobSpec, NamesTheFieldOfABadMessage) {
   EXPECT_EQ(error([](v1::JobSpec& s) { s.set_output_dir(std::string("/a\0b", 4)); }), "spec.output_dir: is not valid text");
   EXPECT_EQ(error([](v1::JobSpec& s) { s.mutable_distributed()->set_backend(static_cast<v1::Backend>(17)); }),
             "spec.distributed.backend: has the unknown value 17");
-  EXPECT_EQ(error([](v1::JobSpec& s) { s.mutable_distributed()->set_backend(v1::BACKEND_NCCL); }),
-            "spec.distributed.backend: \"nccl\" is not available: this build has no CUDA; use auto or gloo");
   EXPECT_EQ(error([](v1::JobSpec& s) { s.clear_name(); }),
             "metadata.name: is required: Name of the job; commands take it in place of the id.");
   EXPECT_EQ(error([](v1::JobSpec& s) { s.mutable_data()->add_text_keys("title"); }),

@@ -69,7 +69,7 @@ inline OutputAndGradients Differentiate(const std::function<at::Tensor(const std
                                         const std::vector<at::Tensor>& inputs) {
   const at::Tensor output = f(inputs);
   at::manual_seed(99);
-  const at::Tensor cotangent = at::randn(output.sizes(), at::kDouble).to(output.scalar_type());
+  const at::Tensor cotangent = at::randn(output.sizes(), at::kDouble).to(output.options());
   return {output.detach(), torch::autograd::grad({output}, inputs, {cotangent})};
 }
 

@@ -30,7 +30,7 @@ inline at::Tensor FirstGradient(const TrainJob& job, int world_size) {
   std::vector<std::thread> threads;
   for (int rank = 0; rank < world_size; ++rank) {
     threads.emplace_back([&, rank, mine = job]() mutable {
-      mine.rank = rank;
+      mine.rank = mine.gpu = rank;
       mine.world_size = world_size;
       RecordingLink link;
       auto session = OpenSession(mine, link);
@@ -45,7 +45,7 @@ inline at::Tensor FirstGradient(const TrainJob& job, int world_size) {
         ForwardMicroStep(*s.dataset, *s.hllm, s.group, data::MakeBatch(*s.dataset, s.batches, 1, 0, micro)).loss.backward();
         s.exchange->FinishBackward(micro + 1 == micro_steps);
       }
-      gradients[static_cast<size_t>(rank)] = WithoutGaps(s, s.parameters->gradients());
+      gradients[static_cast<size_t>(rank)] = WithoutGaps(s, s.parameters->gradients()).cpu();
     });
   }
   for (std::thread& t : threads) t.join();

@@ -77,6 +77,7 @@ inline TrainJob SmallJob(const fs::path& dataset, const fs::path& output) {
   job.learning_rate = 1e-4;
   job.seed = 7;
   job.threads = 1;  // several ranks share the machine
+  job.backend = dist::BackendChoice::kGloo;
   job.bf16 = false;
   job.logging_steps = 1;
   return job;
@@ -153,7 +154,7 @@ inline std::vector<absl::Status> RunGang(TrainJob job, int world_size, std::vect
   job.world_size = world_size;
   for (int rank = 0; rank < world_size; ++rank) {
     threads.emplace_back([&, rank, mine = job]() mutable {
-      mine.rank = rank;
+      mine.rank = mine.gpu = rank;
       statuses[static_cast<size_t>(rank)] = RunTraining(mine, links[static_cast<size_t>(rank)]);
     });
   }
