@@ -11,6 +11,7 @@
 #include "worker/tools/inspect.h"
 #include "worker/tools/recommend.h"
 #include "worker/tools/tokenize.h"
+#include "worker/trainer_job_plan.h"
 #include "worker/trainer_plan.h"
 
 int main(int argc, char** argv) {
@@ -28,6 +29,7 @@ int main(int argc, char** argv) {
   const auto exported = pixelrec::tools::AddExport(app);
   const auto inspected = pixelrec::tools::AddInspect(app);
   const auto tokenize = pixelrec::tools::AddTokenize(app);
+  const auto planned = pixelrec::AddJobPlan(app);
   app.require_subcommand(0, 1);
   CLI11_PARSE(app, argc, argv);
   if (recommend->command->parsed()) return pixelrec::tools::RunRecommend(*recommend);
@@ -36,6 +38,7 @@ int main(int argc, char** argv) {
   if (exported->command->parsed()) return pixelrec::tools::RunExport(*exported);
   if (inspected->command->parsed()) return pixelrec::tools::RunInspect(*inspected);
   if (tokenize->command->parsed()) return pixelrec::tools::RunTokenize(*tokenize);
+  if (planned->command->parsed()) return pixelrec::RunJobPlan(*planned);
   if (channel_fd < 0) {
     std::cerr
         << "error: pixelrec-trainer is started by pixelrec-worker (--channel-fd); by hand only with a subcommand: see --help\n";

@@ -13,6 +13,7 @@
 #include "ctl/client/server_address.h"
 #include "ctl/commands/commands.h"
 #include "ctl/commands/follow.h"
+#include "ctl/commands/plan.h"
 #include "ctl/exit_code.h"
 
 namespace pixelrec::ctl {
@@ -23,6 +24,7 @@ struct SubmitOptions {
   std::vector<std::string> overrides;
   bool follow = false;
   bool wait = false;
+  bool plan = false;
   std::string request_id;
   OutputFormat format = OutputFormat::kTable;
 };
@@ -37,6 +39,7 @@ int Submit(const Session& session, const SubmitOptions& options) {
   const absl::StatusOr<config::JobDocument> document = ReadJobFile(options.file, options.overrides);
   if (!document.ok()) return session.Fail(document.status());
   for (const std::string& notice : document->notices) session.err << "note: " << notice << "\n";
+  if (options.plan) return ShowPlan(session, *document, options.format);
   // Before gRPC starts threads, which must leave Ctrl-C alone.
   std::unique_ptr<Interrupt> interrupt;
   if (options.follow || options.wait) {
@@ -91,6 +94,11 @@ void AddSubmit(CLI::App& app, Session& session) {
   CLI::Option* const follow = command->add_flag("--follow", options->follow, "Show progress until the job ends");
   command->add_flag("--wait", options->wait, "Return when the job has ended")->excludes(follow);
   command->add_option("--request-id", options->request_id, "A repeat with the same id returns the first job");
+  command
+      ->add_flag("--plan", options->plan, "Submit nothing: print steps, parameters and bytes per rank, and refuse what can't fit")
+      ->excludes("--follow")
+      ->excludes("--wait")
+      ->excludes("--request-id");
   AddOutputOption(*command, options->format);
   command->callback([&session, options] { session.chosen = [&session, options] { return Submit(session, *options); }; });
 }

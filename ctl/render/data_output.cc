@@ -1,34 +1,10 @@
 #include "ctl/render/data_output.h"
 
+#include "ctl/render/json_output.h"
 #include "google/protobuf/util/json_util.h"
 #include "nlohmann/json.hpp"
-#include "yaml-cpp/emitter.h"
 
 namespace pixelrec::ctl {
-namespace {
-
-using Json = nlohmann::ordered_json;
-
-void Emit(YAML::Emitter& out, const Json& value) {
-  if (value.is_object()) {
-    out << YAML::BeginMap;
-    for (const auto& [key, element] : value.items()) {
-      out << YAML::Key << key << YAML::Value;
-      Emit(out, element);
-    }
-    out << YAML::EndMap;
-  } else if (value.is_array()) {
-    out << YAML::BeginSeq;
-    for (const Json& element : value) Emit(out, element);
-    out << YAML::EndSeq;
-  } else if (value.is_string()) {
-    out << YAML::DoubleQuoted << value.get<std::string>();
-  } else {
-    out << value.dump();
-  }
-}
-
-}  // namespace
 
 std::string ToJson(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
@@ -43,10 +19,7 @@ std::string ToJson(const google::protobuf::Message& message) {
 }
 
 std::string ToYaml(const google::protobuf::Message& message) {
-  const Json value = Json::parse(ToJson(message), nullptr, /*allow_exceptions=*/false);
-  YAML::Emitter out;
-  Emit(out, value);
-  return std::string(out.c_str()) + "\n";
+  return JsonAs(nlohmann::ordered_json::parse(ToJson(message), nullptr, /*allow_exceptions=*/false), OutputFormat::kYaml);
 }
 
 std::string ToData(const google::protobuf::Message& message, OutputFormat format) {

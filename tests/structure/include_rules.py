@@ -35,10 +35,14 @@ TABLE = {
     "worker/dist": ("common",),
     # The numbers of a language model, which config.json says and the model computes with, are one struct (docs/adr/0006).
     "worker/checkpoint": ("common", "worker/dist", "worker/model/description.h"),
+    # Arithmetic about the others' memory; computes with none of them.
+    "worker/plan": ("common", "worker/data", "worker/checkpoint", "worker/dist/unit_layout.h", "worker/model/description.h",
+                    "worker/model/parts.h", "worker/model/segments.h"),
     "worker/eval": ("common", "worker/model", "worker/data", "worker/dist"),
     "worker/train": ("common", "worker/data", "worker/model", "worker/eval", "worker/checkpoint", "worker/dist"),
     # One-shot commands on a trained model (docs/adr/0004).
-    "worker/tools": ("common", "worker/train", "worker/data", "worker/tokenizer", "worker/model", "worker/eval", "worker/checkpoint", "worker/dist"),
+    "worker/tools": ("common", "worker/train", "worker/data", "worker/tokenizer", "worker/model", "worker/eval", "worker/checkpoint", "worker/dist",
+                     "worker/plan"),
     # trainer_main.cc and the trainer_*.cc files beside it, which convert the plan and report over the channel. The role PREPARE
     # goes to worker/data directly, and asks the tokenizer whose fault an error is.
     "worker/trainer": (PROTO, "common", "worker/channel", "worker/train", "worker/tools", "worker/data", "worker/tokenizer"),

@@ -7,8 +7,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "common/storage/atomic_file.h"
+#include "worker/data/data_hash.h"
 #include "worker/data/dataset.h"
 #include "worker/data/dataset_builder.h"
 #include "worker/data/dataset_format.h"
@@ -17,7 +17,6 @@
 #include "worker/data/staging_folder.h"
 #include "worker/tokenizer/tokenizer.h"
 #include "worker/tokenizer/utf8.h"
-#include "xxhash.h"
 
 namespace pixelrec::data {
 namespace {
@@ -89,38 +88,6 @@ SourceSizes SizesOf(const PrepareOptions& options) {
   return {size(options.interaction_data) + (options.item_data ? size(*options.item_data) : 0), size(options.text_data)};
 }
 
-absl::StatusOr<SourceHashes> HashSources(const PrepareOptions& options, Progress& progress) {
-  SourceHashes hashes;
-  const OnBytes on_bytes = [&](uint64_t bytes) { progress.Read(bytes); };
-  auto hash = [&](const fs::path& file, std::string& into) {
-    absl::StatusOr<std::string> result = HashFile(file, on_bytes);
-    if (result.ok()) into = *std::move(result);
-    return result.status();
-  };
-  if (absl::Status status = hash(options.interaction_data, hashes.interactions); !status.ok()) return status;
-  if (absl::Status status = hash(options.text_data, hashes.texts); !status.ok()) return status;
-  if (!options.item_data) return hashes;
-  if (absl::Status status = hash(*options.item_data, hashes.items); !status.ok()) return status;
-  return hashes;
-}
-
-// Everything that decides the content. Texts carry their length, so that no two lists of them read the same.
-std::string DataHash(const PrepareOptions& options, const SourceHashes& hashes, const tokenizer::Tokenizer& tokenizer) {
-  std::string decisive =
-      absl::StrCat("pixelrec dataset ", kFormatVersion, "\n", hashes.interactions, "\n", hashes.texts, "\n", hashes.items, "\n",
-                   tokenizer.digest(), "\n", options.item_prompt.size(), ":", options.item_prompt, "\n");
-  for (const std::string& key : options.text_keys) absl::StrAppend(&decisive, key.size(), ":", key, "\n");
-  absl::StrAppend(&decisive, "lengths ", options.max_seq_length, " ", options.max_text_length, " split ", options.data_split,
-                  " cold ", options.cold_items);
-  for (const auto& [rule, on] :
-       {std::pair("D1", options.compat.columns_by_position), std::pair("X2", options.compat.pandas_values),
-        std::pair("X3", options.compat.encode_empty_texts)}) {
-    if (on) absl::StrAppend(&decisive, " ", rule);
-  }
-  const XXH128_hash_t hash = XXH3_128bits(decisive.data(), decisive.size());
-  return absl::StrFormat("%016x%016x", hash.high64, hash.low64);
-}
-
 // The report of a sound dataset at `path`; any error means that there is none.
 absl::StatusOr<PrepareReport> FindPrepared(const fs::path& path, const std::string& data_hash) {
   absl::StatusOr<std::unique_ptr<Dataset>> dataset = Dataset::Open(path);
@@ -156,7 +123,7 @@ absl::StatusOr<PrepareReport> Prepare(const PrepareOptions& options) {
   absl::StatusOr<std::unique_ptr<tokenizer::Tokenizer>> tokenizer = tokenizer::LoadTokenizer(options.tokenizer_dir);
   if (!tokenizer.ok()) return tokenizer.status();
   Progress progress(options, SizesOf(options));
-  absl::StatusOr<SourceHashes> hashes = HashSources(options, progress);
+  absl::StatusOr<SourceHashes> hashes = HashSources(options, [&](uint64_t bytes) { progress.Read(bytes); });
   if (!hashes.ok()) return hashes.status();
   const std::string data_hash = DataHash(options, *hashes, **tokenizer);
   const fs::path path = options.cache_dir / data_hash;

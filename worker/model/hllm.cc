@@ -16,20 +16,6 @@
 
 namespace pixelrec::model {
 
-std::vector<int64_t> PartsOf(const Segments& segments) {
-  std::vector<int64_t> parts;
-  int64_t tokens = kTokensPerPart;
-  for (int64_t s = 0; s < segments.count(); ++s) {
-    if (tokens >= kTokensPerPart) {
-      parts.push_back(0);
-      tokens = 0;
-    }
-    parts.back() += 1;
-    tokens += segments.length(s);
-  }
-  return parts;
-}
-
 void PackedItems::Append(std::span<const uint32_t> item_tokens) {
   token_ids.insert(token_ids.end(), item_tokens.begin(), item_tokens.end());
   token_ids.push_back(0);

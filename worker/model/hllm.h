@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "worker/model/decoder.h"
+#include "worker/model/parts.h"
 
 namespace pixelrec::model {
 
@@ -25,15 +26,6 @@ struct HllmWeights {
   at::Tensor item_emb_tokens;  // [1, n, H], n = item_emb_token_n
   at::Tensor logit_scale;      // []
 };
-
-// Items that a layer computes at once, a part: enough for large matrix products, few enough that its activations stay in cache.
-// And parts that callers with many items put into one call: weights are gathered once a call, hidden states are held for one.
-inline constexpr int64_t kTokensPerPart = 2048;
-inline constexpr int64_t kPartsPerCall = 16;
-
-// Sequences of each part: a new one begins when one has kTokensPerPart tokens. On a GPU, which wants large products, a call is
-// one part.
-std::vector<int64_t> PartsOf(const Segments& segments);
 
 // Token ids of several items, packed; a place for the embedding token follows each item's last id (rules X5, X7). A model that
 // pools (item_emb_token_n 0) leaves these places out.

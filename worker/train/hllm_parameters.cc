@@ -5,8 +5,6 @@
 #include <ATen/ops/normal.h>
 #include <ATen/ops/zeros.h>
 
-#include <cstddef>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -29,21 +27,6 @@ uint64_t SeedOfName(uint64_t seed, const std::string& name) {
 }
 
 std::string LayerPrefix(const std::string& side, int64_t layer) { return absl::StrCat(side, ".layers.", layer, "."); }
-
-// Leaves are named after what they are to the layer function, tensors after their names in files.
-dist::Unit UnitOf(const std::vector<checkpoint::ModelTensor>& tensors, const std::string& side, const std::string& leaf_prefix) {
-  dist::Unit unit{.name = leaf_prefix, .leaves = {}, .stage = 0};
-  for (const checkpoint::ModelTensor& tensor : tensors) {
-    dist::Leaf leaf{leaf_prefix + tensor.role, {}};
-    for (const auto& part : tensor.parts) leaf.parts.push_back({absl::StrCat(side, ".", part.name), part.shape});
-    unit.leaves.push_back(std::move(leaf));
-  }
-  return unit;
-}
-
-void Append(dist::Unit&& more, dist::Unit& unit) {
-  for (dist::Leaf& leaf : more.leaves) unit.leaves.push_back(std::move(leaf));
-}
 
 at::Tensor LeafIfAny(const dist::FlatParameters& p, const std::string& name) {
   return p.has_leaf(name) ? p.leaf(name) : at::Tensor();
@@ -68,31 +51,6 @@ model::DecoderWeights DecoderLeaves(const dist::FlatParameters& p, const std::st
 }  // namespace
 
 model::DecoderDescription Describe(const DecoderConfig& config) { return config; }
-
-std::vector<dist::Unit> HllmUnits(const DecoderConfig& item_llm, const DecoderConfig& user_llm, int64_t item_emb_token_n,
-                                  int item_zero_stage, int user_zero_stage) {
-  const auto single = [](const std::string& name, std::vector<int64_t> shape) {
-    return dist::Leaf{name, {{name, std::move(shape)}}};
-  };
-  const checkpoint::DecoderLayout item = checkpoint::LayoutOf(item_llm), user = checkpoint::LayoutOf(user_llm);
-  std::vector<dist::Unit> units;
-  units.push_back(UnitOf(item.embeddings, "item_llm", "item_llm."));
-  units.back().stage = item_zero_stage;
-  for (const auto& [side, layout, stage] :
-       {std::tuple("item_llm", &item, item_zero_stage), std::tuple("user_llm", &user, user_zero_stage)}) {
-    for (size_t i = 0; i < layout->layers.size(); ++i) {
-      units.push_back(UnitOf(layout->layers[i], side, LayerPrefix(side, static_cast<int64_t>(i))));
-      units.back().stage = stage;
-    }
-  }
-  dist::Unit head{.name = "head", .leaves = {}, .stage = 0, .keeps_masters = true};
-  Append(UnitOf(item.head, "item_llm", "item_llm."), head);
-  Append(UnitOf(user.head, "user_llm", "user_llm."), head);
-  head.leaves.push_back(single("item_emb_tokens", {1, item_emb_token_n, item_llm.hidden_size}));
-  head.leaves.push_back(single("logit_scale", {}));
-  units.push_back(std::move(head));
-  return units;
-}
 
 dist::Rounding RoundingOf(ComputeType compute, const CompatTraining& compat) {
   if (compat.bf16_rounding) return dist::Rounding::kAll;

@@ -1,7 +1,6 @@
 // The trained tensors of an HLLM in flat buffers, filled from two model directories, seen by the model as leaves.
+// Names: worker/checkpoint/hllm_units.h.
 //
-// Names: item_llm.layers.0.self_attn.q_proj.weight, ..., user_llm.norm.weight, item_emb_tokens, logit_scale: those of the model
-// directories behind the prefix of their side. The user LLM's token embeddings and both heads take no part (rule M6).
 // Threads: one thread at a time.
 #pragma once
 
@@ -12,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "worker/checkpoint/decoder_config.h"
+#include "worker/checkpoint/hllm_units.h"
 #include "worker/dist/flat_parameters.h"
 #include "worker/model/hllm.h"
 #include "worker/train/compute_type.h"
@@ -21,11 +21,7 @@ namespace pixelrec::train {
 
 model::DecoderDescription Describe(const checkpoint::DecoderConfig& config);
 
-// Units in the order of the forward pass: embeddings, item layers, user layers, head (hllm.md 4.1).
-// item_emb_tokens is [1, item_emb_token_n, H]; with 0 an empty tensor. The head (last norms, embedding token, scale) is a few KB
-// that every step of every pass reads: it is never sharded, and never rounded but by rule P1.
-std::vector<dist::Unit> HllmUnits(const checkpoint::DecoderConfig& item_llm, const checkpoint::DecoderConfig& user_llm,
-                                  int64_t item_emb_token_n = 1, int item_zero_stage = 0, int user_zero_stage = 0);
+using checkpoint::HllmUnits;
 
 // What the leaves are rounded to: nothing in fp32, weights in bf16, and with rule P1 gradients too.
 dist::Rounding RoundingOf(ComputeType compute, const CompatTraining& compat);
