@@ -35,6 +35,7 @@ int Main(int argc, char** argv) {
   AddWatch(app, session);
   AddEvents(app, session);
   AddLogs(app, session);
+  AddAudit(app, session);
   AddCancel(app, session);
   AddWorkers(app, session);
   AddRecommend(app, session);

@@ -13,6 +13,7 @@
 #include "worker/tools/tokenize.h"
 #include "worker/trainer_job_plan.h"
 #include "worker/trainer_plan.h"
+#include "worker/trainer_samples.h"
 
 int main(int argc, char** argv) {
   // Activations are tens of megabytes that come and go each step: keep them in the heap instead of mapping and unmapping pages.
@@ -30,6 +31,7 @@ int main(int argc, char** argv) {
   const auto inspected = pixelrec::tools::AddInspect(app);
   const auto tokenize = pixelrec::tools::AddTokenize(app);
   const auto planned = pixelrec::AddJobPlan(app);
+  const auto samples = pixelrec::AddSamples(app);
   app.require_subcommand(0, 1);
   CLI11_PARSE(app, argc, argv);
   if (recommend->command->parsed()) return pixelrec::tools::RunRecommend(*recommend);
@@ -39,6 +41,7 @@ int main(int argc, char** argv) {
   if (inspected->command->parsed()) return pixelrec::tools::RunInspect(*inspected);
   if (tokenize->command->parsed()) return pixelrec::tools::RunTokenize(*tokenize);
   if (planned->command->parsed()) return pixelrec::RunJobPlan(*planned);
+  if (samples->command->parsed()) return pixelrec::RunSamples(*samples);
   if (channel_fd < 0) {
     std::cerr
         << "error: pixelrec-trainer is started by pixelrec-worker (--channel-fd); by hand only with a subcommand: see --help\n";

@@ -49,7 +49,9 @@ train::EpochRecord FromProto(const v1::EpochResult& epoch) {
                             .validation_loss = epoch.validation_loss(),
                             .best = epoch.best(),
                             .seconds = epoch.seconds(),
-                            .validation = FromProto(epoch.validation())};
+                            .validation = FromProto(epoch.validation()),
+                            .samples = epoch.samples(),
+                            .sample_digest = epoch.sample_digest()};
   return record;
 }
 
@@ -294,6 +296,8 @@ v1::EpochResult ToProto(const train::EpochRecord& e) {
   to.set_best(e.best);
   to.set_seconds(e.seconds);
   if (!e.validation.at.empty()) *to.mutable_validation() = ToProto(e.validation);
+  to.set_samples(e.samples);
+  to.set_sample_digest(e.sample_digest);
   return to;
 }
 
@@ -308,6 +312,8 @@ v1::Artifact ToProto(const train::ArtifactRecord& a) {
   to.set_write_seconds(a.write_seconds);
   to.set_manifest_digest(a.manifest_digest);
   to.set_validation_loss(a.validation_loss);
+  to.set_samples(a.samples);
+  to.set_sample_digest(a.sample_digest);
   return to;
 }
 

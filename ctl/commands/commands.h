@@ -17,6 +17,7 @@ void AddDescribe(CLI::App& app, Session& session);
 void AddWatch(CLI::App& app, Session& session);
 void AddEvents(CLI::App& app, Session& session);
 void AddLogs(CLI::App& app, Session& session);
+void AddAudit(CLI::App& app, Session& session);
 void AddCancel(CLI::App& app, Session& session);
 void AddWorkers(CLI::App& app, Session& session);
 void AddRecommend(CLI::App& app, Session& session);

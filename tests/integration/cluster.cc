@@ -21,8 +21,6 @@ namespace {
 namespace fs = std::filesystem;
 using std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kPatience{60};
-
 std::unique_ptr<grpc::ClientContext> Context() {
   auto context = std::make_unique<grpc::ClientContext>();
   rpc::SetDeadline(*context, std::chrono::seconds(20));
@@ -37,7 +35,7 @@ Cluster::Cluster(Options options) : options_(std::move(options)) {
   dir_ = fs::canonical(mkdtemp(pattern.data()));
   std::ofstream(dir_ / "coordinator.yaml") << options_.coordinator_yaml;
   StartCoordinator();
-  workers_.resize(static_cast<size_t>(options_.workers));
+  workers_.resize(static_cast<size_t>(options_.workers + options_.later_workers));
   worker_metrics_.resize(workers_.size());
   for (int i = 0; i < options_.workers; ++i) StartWorker(i);
   AwaitWorkers(options_.workers);
@@ -76,7 +74,7 @@ std::unique_ptr<process::Child> Cluster::Spawn(const std::string& program, std::
 
 std::string Cluster::AwaitReady(const process::Child& child, const std::string& name, const char* field) {
   const fs::path file = dir_ / (name + ".ready");
-  for (const auto until = steady_clock::now() + kPatience; !fs::exists(file);) {
+  for (const auto until = steady_clock::now() + options_.patience; !fs::exists(file);) {
     pollfd wait{child.pidfd(), POLLIN, 0};
     if (poll(&wait, 1, 5) != 0 || steady_clock::now() > until) {
       ADD_FAILURE() << name << " doesn't come up\n" << Logs();
@@ -151,7 +149,7 @@ void Cluster::Cancel(const std::string& job, bool now) {
 }
 
 v1::Job Cluster::Await(const std::string& job, const std::function<bool(const v1::Job&)>& condition, const std::string& what) {
-  for (const auto until = steady_clock::now() + kPatience;;) {
+  for (const auto until = steady_clock::now() + options_.patience;;) {
     v1::Job found = Get(job);
     if (condition(found)) return found;
     if (steady_clock::now() > until) {
@@ -164,7 +162,7 @@ v1::Job Cluster::Await(const std::string& job, const std::function<bool(const v1
 }
 
 void Cluster::AwaitFile(const fs::path& file) {
-  for (const auto until = steady_clock::now() + kPatience; !fs::exists(file);) {
+  for (const auto until = steady_clock::now() + options_.patience; !fs::exists(file);) {
     if (steady_clock::now() > until) {
       ADD_FAILURE() << "waited in vain for " << file;
       return;
@@ -218,7 +216,7 @@ std::vector<v1::Worker> Cluster::Workers() {
 }
 
 void Cluster::AwaitWorkers(int idle) {
-  for (const auto until = steady_clock::now() + kPatience;;) {
+  for (const auto until = steady_clock::now() + options_.patience;;) {
     int found = 0;
     for (const v1::Worker& worker : Workers()) found += worker.state() == v1::WORKER_STATE_IDLE;
     if (found >= idle) return;

@@ -2,11 +2,12 @@
 // ports, all under one scratch folder; the trainer is a fake that follows a script (tests/worker/agent/fake_trainer.cc) or the
 // real one.
 //
-// Every wait has a deadline of a minute and fails the test when it passes. Threads: one.
+// Every wait has a deadline, of a minute if no other is given, and fails the test when it passes. Threads: one.
 #pragma once
 
 #include <signal.h>
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -23,6 +24,8 @@ class Cluster {
   struct Options {
     std::filesystem::path trainer;
     int workers = 2;
+    int later_workers = 0;  // with the indexes behind those; the test starts them
+    std::chrono::seconds patience{60};
     std::string coordinator_yaml = "lease: 2s\nbeat_interval: 200ms\n";
   };
   explicit Cluster(Options options);
@@ -40,6 +43,7 @@ class Cluster {
   void KillCoordinator() { Signal(*coordinator_, SIGKILL); }
   process::Exit AwaitWorkerExit(int index);
   std::string metrics_address(int index) const { return worker_metrics_.at(index); }
+  const std::string& address() const { return address_; }
   std::string coordinator_metrics_address() const { return coordinator_metrics_; }
 
   // Empty message: OK.

@@ -159,7 +159,9 @@ ArtifactRecord CheckpointRecord(const Session& s, ArtifactKind kind) {
           .staging_path = StagingPath(s, name),
           .path = recovery ? s.job.output_dir / "recovery" / name : s.job.output_dir / name,
           .epoch = static_cast<int>(s.position.epoch),
-          .step = s.position.step};
+          .step = s.position.step,
+          .samples = s.position.samples,
+          .sample_digest = s.position.digest.Hex()};
 }
 
 WholeWeights GatherWeights(const Session& s) {

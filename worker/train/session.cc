@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "worker/checkpoint/digest.h"
 #include "worker/train/artifacts.h"
+#include "worker/train/batch_options.h"
 #include "worker/train/compute_type.h"
 #include "worker/train/disk_room.h"
 #include "worker/train/failure.h"
@@ -44,17 +45,7 @@ absl::Status OpenData(Session& s) {
     if (auto status = CheckEveryItemHasText(*s.dataset); !status.ok())
       return WithKind(status, FailureKind::kBadData, "add these items to text_data, or use item_emb_token_n: 1");
   }
-  s.batches = {.seed = s.job.seed,
-               .global_batch_size = s.job.global_batch_size,
-               .micro_batch_size = s.job.grad_cache ? s.job.global_batch_size : s.job.micro_batch_size,
-               .num_negatives = s.job.num_negatives,
-               .rank = s.job.rank,
-               .world_size = s.job.world_size,
-               .compat = s.job.data_compat,
-               .reference_ranks = s.job.reference_ranks,
-               .data_split = s.job.data_split,
-
-               .item_emb_token_n = s.job.item_emb_token_n};
+  s.batches = BatchOptionsOf(s.job);
   s.steps_per_epoch = data::StepsPerEpoch(*s.dataset, s.batches);
   s.total_steps = s.steps_per_epoch * s.job.epochs;
   return absl::OkStatus();

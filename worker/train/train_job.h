@@ -47,6 +47,9 @@ struct EpochRecord {
   bool best = false;
   double seconds = 0;
   RankingRecord validation;  // of the validation targets, where evaluation ran after this epoch
+  // Visited from the start of training up to `step`, all ranks.
+  int64_t samples = 0;
+  std::string sample_digest;
 };
 
 // When to end before the last epoch.
@@ -200,6 +203,9 @@ struct ArtifactRecord {
   double write_seconds = 0;
   std::string manifest_digest;
   double validation_loss = 0;
+  // Of a checkpoint, as in EpochRecord.
+  int64_t samples = 0;
+  std::string sample_digest;
 };
 
 struct ResultRecord {

@@ -134,7 +134,8 @@ class Trainer {
   }
 
   absl::Status FinishEpoch() {
-    EpochRecord record{.epoch = epoch(), .step = s_.position.step};
+    EpochRecord record{
+        .epoch = epoch(), .step = s_.position.step, .samples = s_.position.samples, .sample_digest = s_.position.digest.Hex()};
     record.train_loss =
         s_.position.epoch_loss_rows > 0 ? s_.position.epoch_loss_sum / static_cast<double>(s_.position.epoch_loss_rows) : NAN;
     const auto start = Clock::now();
