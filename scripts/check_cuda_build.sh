@@ -10,12 +10,12 @@ needed() { readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'; }
 fail() { echo "error: $*" >&2; exit 1; }
 
 for name in libtorch_cuda.so libc10_cuda.so libnccl.so.2; do
-  needed "$library" | grep -qx "$name" || fail "$library isn't linked to $name"
+  needed "$library" | grep -x "$name" > /dev/null || fail "$library isn't linked to $name"
 done
 for symbol in PixelrecCudaLibrary PixelrecCudaLibraryVersion; do
-  nm -D --defined-only "$library" | grep -qw "$symbol" || fail "$library doesn't export $symbol"
+  nm -D --defined-only "$library" | grep -w "$symbol" > /dev/null || fail "$library doesn't export $symbol"
 done
-nm -D --undefined-only -C "$library" | grep -q 'c10d::ProcessGroupNCCL::ProcessGroupNCCL' || fail "$library doesn't construct c10d's NCCL"
+nm -D --undefined-only -C "$library" | grep 'c10d::ProcessGroupNCCL::ProcessGroupNCCL' > /dev/null || fail "$library doesn't construct c10d's NCCL"
 for program in "$build"/bin/pixelrec-* "$build"/bin/pixelrecctl; do
   if needed "$program" | grep -E 'cuda|nccl|cublas'; then fail "$program needs CUDA to start"; fi
   "$program" --help > /dev/null || fail "$program doesn't start"

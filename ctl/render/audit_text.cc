@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "ctl/render/json_output.h"
 #include "ctl/render/quantity.h"
 #include "ctl/render/table.h"
 

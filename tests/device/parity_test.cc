@@ -1,4 +1,5 @@
 // A job on one GPU against the same on the CPU.
+#include <ATen/ATen.h>
 #include <gmock/gmock.h>
 
 #include "tests/device/gpu_test.h"

@@ -1,4 +1,5 @@
 // One rank for every number of GPUs that this machine has, at every ZeRO stage: the same training (hllm.md 4.1, point 12).
+#include <ATen/ATen.h>
 #include "absl/strings/str_cat.h"
 
 #include "tests/device/gpu_test.h"

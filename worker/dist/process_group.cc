@@ -91,7 +91,7 @@ absl::StatusOr<std::vector<std::string>> Rendezvous::Exchange(const std::string&
       texts.emplace_back(bytes.begin(), bytes.end());
     }
     // Rank 0's end of the store may go as soon as this returns, should the texts be a reason to fail.
-    store_->c10d->set(key_of(rank) + "/read", {1});
+    store_->c10d->set(key_of(rank) + "/read", std::vector<uint8_t>{1});
     for (std::string& k : keys) k += "/read";
     if (rank == 0) store_->c10d->wait(keys, timeout);
   } catch (const c10::Error& error) {

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "worker/checkpoint/digest.h"
+#include "worker/dist/device.h"
 #include "worker/train/artifacts.h"
 #include "worker/train/batch_options.h"
 #include "worker/train/compute_type.h"

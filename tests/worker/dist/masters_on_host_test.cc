@@ -1,5 +1,6 @@
 // Masters apart from the weights (distributed.offload_optimizer) train to the same bits as masters that are the weights.
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -23,11 +24,12 @@ at::Tensor Train(int stage, bool masters_on_host, const ProcessGroup& group) {
   FlatParameters parameters(TwoUnits(stage), at::TensorOptions(at::kFloat), Rounding::kNone,
                             {.rank = group.rank(), .world_size = group.world_size(), .masters_on_host = masters_on_host});
   UnitExchange exchange(parameters, group);
-  at::manual_seed(3);
-  for (const auto& [name, range] : parameters.ranges()) parameters.SetWeight(name, at::randn(range.shape));
+  // Ranks are threads here, and must not draw from one generator.
+  at::Generator random = at::detail::createCPUGenerator(3);
+  for (const auto& [name, range] : parameters.ranges()) parameters.SetWeight(name, at::randn(range.shape, random));
   exchange.PublishWeights();
   for (int step = 0; step < kSteps; ++step) {
-    const at::Tensor x = at::randn({kRanks, 5, 8})[group.rank()];
+    const at::Tensor x = at::randn({kRanks, 5, 8}, random)[group.rank()];
     parameters.ZeroGradients();
     exchange.BeforeForward(0);
     const at::Tensor hidden = x.mm(parameters.leaf("a")) + parameters.leaf("b");

@@ -2,6 +2,7 @@
 // with the same settings only.
 #include <gmock/gmock.h>
 
+#include "absl/strings/str_cat.h"
 #include "tests/worker/train/small_job.h"
 #include "worker/checkpoint/best_model.h"
 #include "worker/checkpoint/checkpoint_files.h"
@@ -51,13 +52,21 @@ class ResubmittedTest : public testing::Test {
 TEST_F(ResubmittedTest, GoesOnAsIfItHadNeverStopped) {
   for (const bool by_ndcg : {false, true}) {
     SCOPED_TRACE(by_ndcg);
-    TrainJob job = Job(by_ndcg ? "whole-ndcg" : "whole");
-    job.compat.best_by_ndcg = by_ndcg;
+    TrainJob job;
     RecordingLink whole;
-    const absl::Status trained = RunTraining(job, whole);
-    ASSERT_TRUE(trained.ok()) << trained;
-    const int best = BestEpoch(whole.epochs);
-    ASSERT_LT(best, 4) << "the case needs a best epoch that isn't the last";
+    int best = 4;
+    // The case needs a best epoch that isn't the last. Which epoch is best depends on the last bits of a CPU's sums, so a seed
+    // that gives one is looked for.
+    for (uint64_t seed = 7; best == 4 && seed < 12; ++seed) {
+      job = Job(absl::StrCat(by_ndcg ? "whole-ndcg-" : "whole-", seed));
+      job.seed = seed;
+      job.compat.best_by_ndcg = by_ndcg;
+      whole = RecordingLink();
+      const absl::Status trained = RunTraining(job, whole);
+      ASSERT_TRUE(trained.ok()) << trained;
+      best = BestEpoch(whole.epochs);
+    }
+    ASSERT_LT(best, 4) << "no seed gave a best epoch before the last";
     for (const int done : {best, 4}) {  // in the middle, and with nothing left to train
       SCOPED_TRACE(done);
       const TrainJob again = After(job, whole.epochs, done, std::string(by_ndcg ? "ndcg-" : "loss-") + std::to_string(done));
