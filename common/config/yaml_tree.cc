@@ -99,6 +99,8 @@ class YamlTreeBuilder : public YAML::EventHandler {
 
   int Open(YamlNode::Kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
     if (!tag.empty() && tag != "?" && tag != "!") Refuse(Where(mark), absl::StrCat("tags are not supported (\"", tag, "\")"));
+    if (tree_.nodes_.size() >= YamlTree::kMaxNodes)
+      Refuse(Where(mark), absl::StrCat("more than ", YamlTree::kMaxNodes, " keys and values"));
     const int id = static_cast<int>(tree_.nodes_.size());
     tree_.nodes_.push_back({kind, false, "", {}, {}, Where(mark)});
     if (anchor != YAML::NullAnchor) anchors_[anchor] = id;

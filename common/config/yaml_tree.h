@@ -35,6 +35,7 @@ class YamlTree {
  public:
   static constexpr size_t kMaxBytes = 256 * 1024;
   static constexpr int kMaxDepth = 32;
+  static constexpr size_t kMaxNodes = 10'000;  // keys and values: no job file has as many, and reading more takes long
 
   // `file` names the source in places. INVALID_ARGUMENT: "FILE:LINE:COLUMN: ...".
   static absl::StatusOr<YamlTree> Parse(absl::string_view text, absl::string_view file);
