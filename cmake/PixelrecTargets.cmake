@@ -13,7 +13,7 @@ target_link_libraries(pixelrec_options INTERFACE Threads::Threads)
 
 # The sanitizer presets compile a target's files together (CMAKE_UNITY_BUILD), which halves their time. These can't share a
 # translation unit: equal names in their anonymous namespaces, or SentencePiece's header beside Abseil's.
-set(PIXELREC_SEPARATE_SOURCES tools_test tokenizer_test coordinator_service config checkpoint data metrics_test sentencepiece_reference_test data_test hand_made_items_test)
+set(PIXELREC_SEPARATE_SOURCES ctl_test tools_test tokenizer_test coordinator_service config checkpoint data metrics_test sentencepiece_reference_test data_test hand_made_items_test)
 
 function(_pixelrec_common target)
   string(REGEX REPLACE "^pixelrec_" "" short_name ${target})
