@@ -19,7 +19,7 @@ using nlohmann::ordered_json;
 
 // Batches of single ranks that are drawn to see how large they get.
 constexpr int64_t kDraws = 256;
-// A rank's process before it has a tensor: the libraries it has touched, threads, buffers of its connections. Measured, rounded
+// A rank's process before it has a tensor: the libraries it has touched, threads, buffers of its connections. An estimate, rounded
 // up.
 constexpr int64_t kProgramBytes = 250'000'000;
 
