@@ -53,7 +53,7 @@ check-protos:
 
 # PROGRAM:FILTER of the tests that do more with PIXELREC_LONG_TESTS=1; without it they run a slice in `make test`. Not by ctest, whose
 # time limits are those of the slices.
-LONG_TESTS := checkpoint_crash_test:* kills_test:KillsTest.* train_test:ZeroTest.LossCurves*
+LONG_TESTS := checkpoint_crash_test:* kills_test:KillsTest.* train_memory_test:MemoryTest.OfAHundredMillion* train_test:ZeroTest.LossCurves*
 
 .PHONY: test-long
 test-long: build test-packages  ## what takes minutes: every crash point of a save, 50 kills, 100 steps at every ZeRO stage

@@ -32,18 +32,6 @@ class Commands : public CtlProcess {
     CtlProcess::TearDown();
   }
 
-  // A job whose files exist.
-  std::string JobFile(const std::string& extra = "") {
-    Write("i.csv", "user_id,item_id\n");
-    Write("t.csv", "item_id,title\n");
-    std::filesystem::create_directories(dir_ / "m");
-    Write("m/config.json", "{}");
-    return Write("job.yaml",
-                 "metadata: {name: demo}\nspec:\n  data: {interaction_data: i.csv, text_data: t.csv}\n"
-                 "  model: {item_model_dir: m, user_model_dir: m}\n  output_dir: out\n" +
-                     extra);
-  }
-
   // A handler may still be waking up in one of these when its test has ended; the server waits for it.
   absl::Notification watching_;
   absl::Notification done_;

@@ -70,6 +70,17 @@ class CtlProcess : public testing::Test {
     std::ofstream(dir_ / name) << text;
     return (dir_ / name).string();
   }
+  // A job whose files exist.
+  std::string JobFile(const std::string& extra = "") {
+    Write("i.csv", "user_id,item_id\n");
+    Write("t.csv", "item_id,title\n");
+    std::filesystem::create_directories(dir_ / "m");
+    Write("m/config.json", "{}");
+    return Write("job.yaml",
+                 "metadata: {name: demo}\nspec:\n  data: {interaction_data: i.csv, text_data: t.csv}\n"
+                 "  model: {item_model_dir: m, user_model_dir: m}\n  output_dir: out\n" +
+                     extra);
+  }
 
   std::filesystem::path dir_;
   std::vector<std::string> extra_environment_;

@@ -55,16 +55,6 @@ class SubmitPlan : public CtlProcess {
     worker->set_host("box");
     worker->set_memory_bytes(memory_bytes);
   }
-  std::string JobFile(const std::string& extra = "") {
-    Write("i.csv", "user_id,item_id\n");
-    Write("t.csv", "item_id,title\n");
-    std::filesystem::create_directories(dir_ / "m");
-    Write("m/config.json", "{}");
-    return Write("job.yaml",
-                 "metadata: {name: demo}\nspec:\n  data: {interaction_data: i.csv, text_data: t.csv}\n"
-                 "  model: {item_model_dir: m, user_model_dir: m}\n  output_dir: out\n" +
-                     extra);
-  }
 
   int checks_ = 0;
   v1::ListWorkersResponse workers_;

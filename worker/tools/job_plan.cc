@@ -11,6 +11,7 @@
 #include "worker/data/outlook.h"
 #include "worker/data/sample_sequence.h"
 #include "worker/plan/memory_plan.h"
+#include "worker/train/batch_options.h"
 
 namespace pixelrec::tools {
 namespace {
@@ -19,8 +20,8 @@ using nlohmann::ordered_json;
 
 // Batches of single ranks that are drawn to see how large they get.
 constexpr int64_t kDraws = 256;
-// A rank's process before it has a tensor: the libraries it has touched, threads, buffers of its connections. An estimate, rounded
-// up.
+// A rank's process before it has a tensor: the libraries it has touched, threads, buffers of its connections. An estimate,
+// rounded up.
 constexpr int64_t kProgramBytes = 250'000'000;
 
 struct Drawn {
@@ -54,19 +55,6 @@ absl::StatusOr<plan::ModelSettings> ReadModels(const PlanRequest& request) {
                              .fused = !job.compat.bf16_rounding,
                              .item_trained = trained("item_llm"),
                              .user_trained = trained("user_llm")};
-}
-
-data::BatchOptions BatchesOf(const train::TrainJob& job) {
-  return {.seed = job.seed,
-          .global_batch_size = job.global_batch_size,
-          .micro_batch_size = job.grad_cache ? job.global_batch_size : job.micro_batch_size,
-          .num_negatives = job.num_negatives,
-          .rank = job.rank,
-          .world_size = job.world_size,
-          .compat = job.data_compat,
-          .reference_ranks = job.reference_ranks,
-          .data_split = job.data_split,
-          .item_emb_token_n = job.item_emb_token_n};
 }
 
 // Of a micro-step: one, but with grad_cache as many as there would be micro-steps without.
@@ -177,7 +165,7 @@ absl::StatusOr<std::string> PlanAsJson(const PlanRequest& request) {
   if (!model.ok()) return model.status();
   const auto outlook = data::LookAhead(request.data, request.cache_dirs);
   if (!outlook.ok()) return outlook.status();
-  const data::BatchOptions batches = BatchesOf(job);
+  const data::BatchOptions batches = train::BatchOptionsOf(job);
   const bool prepared = outlook->dataset != nullptr;
   if (outlook->samples == 0) {
     return absl::FailedPreconditionError(

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/ops/cat.h>
+#include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
 
 #include <thread>
