@@ -9,13 +9,13 @@
 
 namespace pixelrec::model::cpu {
 
-PIXELREC_MULTIVERSION
+PIXELREC_CLONES
 void Widen(const Bf16* in, int64_t count, float* out) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < count; ++i) out[i] = std::bit_cast<float>(static_cast<uint32_t>(in[i]) << 16);
 }
 
-PIXELREC_MULTIVERSION
+PIXELREC_CLONES
 void Narrow(const float* in, int64_t count, Bf16* out) {
   constexpr uint32_t kSign = 0x80000000, kInfinity = 0x7F800000, kQuietNan = 0x7FC0;
 #pragma GCC ivdep

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "worker/model/cpu_vector.h"
@@ -9,11 +10,12 @@
 namespace pixelrec::model::cpu {
 namespace {
 
+template <int64_t kLanes>
 PIXELREC_INLINE float Dot(const float* a, const float* b, int64_t n) {
-  Vec sum = {};
+  Vec<kLanes> sum = {};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    Vec x, y;
+    Vec<kLanes> x, y;
     Load(x, a + i);
     Load(y, b + i);
     sum += x * y;
@@ -25,18 +27,19 @@ PIXELREC_INLINE float Dot(const float* a, const float* b, int64_t n) {
 
 }  // namespace
 
-PIXELREC_MULTIVERSION
-void RmsNormForward(const float* x, const float* weight, float eps, int64_t rows, int64_t hidden, float* y, float* rstd) {
+template <int64_t kLanes>
+PIXELREC_INLINE void RmsNormForwardLoop(const float* x, const float* weight, float eps, int64_t rows, int64_t hidden, float* y,
+                                        float* rstd) {
   for (int64_t t = 0; t < rows; ++t, x += hidden, y += hidden) {
-    const float r = 1.0F / std::sqrt(Dot(x, x, hidden) / static_cast<float>(hidden) + eps);
+    const float r = 1.0F / std::sqrt(Dot<kLanes>(x, x, hidden) / static_cast<float>(hidden) + eps);
     rstd[t] = r;
     for (int64_t h = 0; h < hidden; ++h) y[h] = weight[h] * (x[h] * r);
   }
 }
 
-PIXELREC_MULTIVERSION
-void RmsNormBackward(const float* dy, const float* x, const float* weight, const float* rstd, int64_t rows, int64_t hidden,
-                     float* dx, float* dweight) {
+template <int64_t kLanes>
+PIXELREC_INLINE void RmsNormBackwardLoop(const float* dy, const float* x, const float* weight, const float* rstd, int64_t rows,
+                                         int64_t hidden, float* dx, float* dweight) {
   for (int64_t t = 0; t < rows; ++t, dy += hidden, x += hidden, dx += hidden) {
     const float r = rstd[t];
     float projection = 0;
@@ -45,7 +48,7 @@ void RmsNormBackward(const float* dy, const float* x, const float* weight, const
       dx[h] = dy[h] * weight[h];
       dweight[h] += dy[h] * x[h] * r;
     }
-    projection = Dot(dx, x, hidden) * r * r * r / static_cast<float>(hidden);
+    projection = Dot<kLanes>(dx, x, hidden) * r * r * r / static_cast<float>(hidden);
 #pragma GCC ivdep
     for (int64_t h = 0; h < hidden; ++h) dx[h] = dx[h] * r - projection * x[h];
   }
@@ -53,84 +56,88 @@ void RmsNormBackward(const float* dy, const float* x, const float* weight, const
 
 namespace {
 
-// Loads up to 16 floats; the missing lanes are 0.
-PIXELREC_INLINE void LoadPartial(Vec& v, const float* p, int64_t n) {
+// Loads up to as many floats as there are lanes; the missing ones are 0.
+template <int64_t kLanes>
+PIXELREC_INLINE void LoadPartial(Vec<kLanes>& v, const float* p, int64_t n) {
   if (n >= kLanes) return Load(v, p);
   float lanes[kLanes] = {};
   std::memcpy(lanes, p, static_cast<size_t>(n) * sizeof(float));
   Load(v, lanes);
 }
-PIXELREC_INLINE void StorePartial(float* p, const Vec& v, int64_t n) {
+template <int64_t kLanes>
+PIXELREC_INLINE void StorePartial(float* p, const Vec<kLanes>& v, int64_t n) {
   if (n >= kLanes) return Store(p, v);
   float lanes[kLanes];
   Store(lanes, v);
   std::memcpy(p, lanes, static_cast<size_t>(n) * sizeof(float));
 }
-PIXELREC_INLINE void Sigmoid(Vec& x) {
+template <int64_t kLanes>
+PIXELREC_INLINE void Sigmoid(Vec<kLanes>& x) {
   x = -x;
-  Exp(x);
+  Exp<kLanes>(x);
   x = 1.0F / (1.0F + x);
 }
 
 }  // namespace
 
-PIXELREC_MULTIVERSION
-void SwiGluForward(const float* gate_up, int64_t rows, int64_t intermediate, float* y) {
+template <int64_t kLanes>
+PIXELREC_INLINE void SwiGluForwardLoop(const float* gate_up, int64_t rows, int64_t intermediate, float* y) {
   for (int64_t t = 0; t < rows; ++t, gate_up += 2 * intermediate, y += intermediate) {
     for (int64_t i = 0; i < intermediate; i += kLanes) {
       const int64_t n = intermediate - i;
-      Vec gate, up, sigmoid;
-      LoadPartial(gate, gate_up + i, n);
-      LoadPartial(up, gate_up + intermediate + i, n);
+      Vec<kLanes> gate, up, sigmoid;
+      LoadPartial<kLanes>(gate, gate_up + i, n);
+      LoadPartial<kLanes>(up, gate_up + intermediate + i, n);
       sigmoid = gate;
-      Sigmoid(sigmoid);
-      StorePartial(y + i, gate * sigmoid * up, n);
+      Sigmoid<kLanes>(sigmoid);
+      StorePartial<kLanes>(y + i, gate * sigmoid * up, n);
     }
   }
 }
 
-PIXELREC_MULTIVERSION
-void SwiGluBackward(const float* dy, const float* gate_up, int64_t rows, int64_t intermediate, float* dgate_up) {
+template <int64_t kLanes>
+PIXELREC_INLINE void SwiGluBackwardLoop(const float* dy, const float* gate_up, int64_t rows, int64_t intermediate,
+                                        float* dgate_up) {
   for (int64_t t = 0; t < rows; ++t, dy += intermediate, gate_up += 2 * intermediate, dgate_up += 2 * intermediate) {
     for (int64_t i = 0; i < intermediate; i += kLanes) {
       const int64_t n = intermediate - i;
-      Vec gate, up, d, sigmoid;
-      LoadPartial(gate, gate_up + i, n);
-      LoadPartial(up, gate_up + intermediate + i, n);
-      LoadPartial(d, dy + i, n);
+      Vec<kLanes> gate, up, d, sigmoid;
+      LoadPartial<kLanes>(gate, gate_up + i, n);
+      LoadPartial<kLanes>(up, gate_up + intermediate + i, n);
+      LoadPartial<kLanes>(d, dy + i, n);
       sigmoid = gate;
-      Sigmoid(sigmoid);
-      const Vec silu = gate * sigmoid;
-      StorePartial(dgate_up + i, d * up * (sigmoid + silu * (1.0F - sigmoid)), n);
-      StorePartial(dgate_up + intermediate + i, d * silu, n);
+      Sigmoid<kLanes>(sigmoid);
+      const Vec<kLanes> silu = gate * sigmoid;
+      StorePartial<kLanes>(dgate_up + i, d * up * (sigmoid + silu * (1.0F - sigmoid)), n);
+      StorePartial<kLanes>(dgate_up + intermediate + i, d * silu, n);
     }
   }
 }
 
-// Attention. A tile is 16 queries of one head, one per lane: softmax then needs no sums across lanes, and every product is a
-// broadcast of a key's or value's element times a vector of queries, whatever the head_dim.
+// Attention. A tile is as many queries of one head as there are lanes: softmax then needs no sums across lanes, and every product
+// is a broadcast of a key's or value's element times a vector of queries, whatever the head_dim.
 namespace {
 
 struct Scratch {
   std::vector<float> keys;      // [length, D], rotated, of one kv head
-  std::vector<float> tile;      // [D, 16] queries of the tile, rotated and scaled
-  std::vector<float> tile_out;  // [D, 16]
-  std::vector<float> weights;   // [length, 16]
-  std::vector<float> dweights;  // [length, 16]
+  std::vector<float> tile;      // [D, lanes] queries of the tile, rotated and scaled
+  std::vector<float> tile_out;  // [D, lanes]
+  std::vector<float> weights;   // [length, lanes]
+  std::vector<float> dweights;  // [length, lanes]
   std::vector<float> dkeys;     // [length, D]
   std::vector<float> dvalues;   // [length, D]
 };
 
-Scratch& ThreadScratch(int64_t length, int64_t dim) {
+Scratch& ThreadScratch(int64_t length, int64_t dim, int64_t lanes) {
   thread_local Scratch scratch;
   const auto grow = [](std::vector<float>& v, int64_t n) {
     if (v.size() < static_cast<size_t>(n)) v.resize(static_cast<size_t>(n));
   };
   grow(scratch.keys, length * dim);
-  grow(scratch.tile, dim * kLanes);
-  grow(scratch.tile_out, dim * kLanes);
-  grow(scratch.weights, length * kLanes);
-  grow(scratch.dweights, length * kLanes);
+  grow(scratch.tile, dim * lanes);
+  grow(scratch.tile_out, dim * lanes);
+  grow(scratch.weights, length * lanes);
+  grow(scratch.dweights, length * lanes);
   grow(scratch.dkeys, length * dim);
   grow(scratch.dvalues, length * dim);
   return scratch;
@@ -155,6 +162,7 @@ PIXELREC_INLINE void RotateKeys(const AttentionShape& shape, const float* k, flo
 }
 
 // Queries `first` .. of one head into lanes: tile[d][lane] = scale * rotated q. Lanes past the last query repeat it.
+template <int64_t kLanes>
 PIXELREC_INLINE void LoadQueryTile(const AttentionShape& shape, const float* q, int64_t first, int64_t last, float* tile) {
   const int64_t dim = shape.head_dim, half = dim / 2;
   for (int64_t lane = 0; lane < kLanes; ++lane) {
@@ -171,10 +179,11 @@ PIXELREC_INLINE void LoadQueryTile(const AttentionShape& shape, const float* q, 
 }
 
 // score[lane] = key . tile[.][lane]
-PIXELREC_INLINE void Score(Vec& score, const float* key, const float* tile, int64_t dim) {
-  Vec even = {}, odd = {};
+template <int64_t kLanes>
+PIXELREC_INLINE void Score(Vec<kLanes>& score, const float* key, const float* tile, int64_t dim) {
+  Vec<kLanes> even = {}, odd = {};
   for (int64_t d = 0; d < dim; d += 2) {  // two chains hide the latency of the multiply-add
-    Vec q;
+    Vec<kLanes> q;
     Load(q, tile + d * kLanes);
     even += q * key[d];
     Load(q, tile + (d + 1) * kLanes);
@@ -184,9 +193,10 @@ PIXELREC_INLINE void Score(Vec& score, const float* key, const float* tile, int6
 }
 
 // score -> c tanh(score / c), by tanh(x) = 1 - 2 / (1 + exp(2x)).
-PIXELREC_INLINE void SoftCap(Vec& score, float cap) {
+template <int64_t kLanes>
+PIXELREC_INLINE void SoftCap(Vec<kLanes>& score, float cap) {
   score *= 2.0F / cap;
-  Exp(score);
+  Exp<kLanes>(score);
   score = cap - (2.0F * cap) / (1.0F + score);
 }
 
@@ -201,11 +211,13 @@ PIXELREC_INLINE KeyRange VisibleKeys(const AttentionShape& shape, int64_t first,
 }
 
 // Lane l holds query first + l; keys after it are hidden, and those before its window.
-PIXELREC_INLINE void LaneIndex(IntVec& index) {
+template <int64_t kLanes>
+PIXELREC_INLINE void LaneIndex(IntVec<kLanes>& index) {
   for (int32_t lane = 0; lane < kLanes; ++lane) index[lane] = lane;
 }
-PIXELREC_INLINE void HideKey(Vec& value, const Vec& hidden, const AttentionShape& shape, int64_t key, int64_t first, int64_t last,
-                             const IntVec& lane_index) {
+template <int64_t kLanes>
+PIXELREC_INLINE void HideKey(Vec<kLanes>& value, const Vec<kLanes>& hidden, const AttentionShape& shape, int64_t key,
+                             int64_t first, int64_t last, const IntVec<kLanes>& lane_index) {
   if (!shape.causal) return;
   if (key > first) value = (lane_index >= static_cast<int32_t>(key - first)) ? value : hidden;
   if (shape.window > 0 && key <= last - shape.window)
@@ -214,42 +226,42 @@ PIXELREC_INLINE void HideKey(Vec& value, const Vec& hidden, const AttentionShape
 
 }  // namespace
 
-PIXELREC_MULTIVERSION
-void AttentionForward(const AttentionShape& shape, const float* q, const float* k, const float* v, float* out, float* lse,
-                      int64_t lse_stride) {
+template <int64_t kLanes>
+PIXELREC_INLINE void AttentionForwardLoop(const AttentionShape& shape, const float* q, const float* k, const float* v, float* out,
+                                          float* lse, int64_t lse_stride) {
   const int64_t dim = shape.head_dim, group = shape.query_heads / shape.kv_heads;
-  Scratch& s = ThreadScratch(shape.length, dim);
-  IntVec lane_index;
-  LaneIndex(lane_index);
+  Scratch& s = ThreadScratch(shape.length, dim, kLanes);
+  IntVec<kLanes> lane_index;
+  LaneIndex<kLanes>(lane_index);
   for (int64_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
     RotateKeys(shape, k + kv_head * dim, s.keys.data());
     const float* values = v + kv_head * dim;
     for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
       for (int64_t first = shape.first_query; first < shape.length; first += kLanes) {
         const int64_t last = std::min(first + kLanes, shape.length) - 1;
-        LoadQueryTile(shape, q + head * dim, first, last, s.tile.data());
+        LoadQueryTile<kLanes>(shape, q + head * dim, first, last, s.tile.data());
         const KeyRange seen = VisibleKeys(shape, first, last);
-        const Vec hidden = Vec{} - 3.0e38F;
-        Vec peak = hidden;
+        const Vec<kLanes> hidden = Vec<kLanes>{} - 3.0e38F;
+        Vec<kLanes> peak = hidden;
         for (int64_t j = seen.begin; j < seen.end; ++j) {
-          Vec score;
-          Score(score, s.keys.data() + j * dim, s.tile.data(), dim);
-          if (shape.softcap > 0) SoftCap(score, shape.softcap);
-          HideKey(score, hidden, shape, j, first, last, lane_index);
+          Vec<kLanes> score;
+          Score<kLanes>(score, s.keys.data() + j * dim, s.tile.data(), dim);
+          if (shape.softcap > 0) SoftCap<kLanes>(score, shape.softcap);
+          HideKey<kLanes>(score, hidden, shape, j, first, last, lane_index);
           Max(peak, score);
           Store(s.weights.data() + j * kLanes, score);
         }
-        Vec total = {};
-        for (int64_t d = 0; d < dim; ++d) Store(s.tile_out.data() + d * kLanes, Vec{});
+        Vec<kLanes> total = {};
+        for (int64_t d = 0; d < dim; ++d) Store(s.tile_out.data() + d * kLanes, Vec<kLanes>{});
         for (int64_t j = seen.begin; j < seen.end; ++j) {
-          Vec weight;
+          Vec<kLanes> weight;
           Load(weight, s.weights.data() + j * kLanes);
           weight -= peak;
-          Exp(weight);
+          Exp<kLanes>(weight);
           total += weight;
           const float* value = values + j * shape.kv_stride;
           for (int64_t d = 0; d < dim; ++d) {
-            Vec sum;
+            Vec<kLanes> sum;
             Load(sum, s.tile_out.data() + d * kLanes);
             sum += weight * value[d];
             Store(s.tile_out.data() + d * kLanes, sum);
@@ -272,14 +284,15 @@ void AttentionForward(const AttentionShape& shape, const float* q, const float* 
 
 namespace {
 
-// What one tile of 16 queries adds to the gradients of its own queries (written) and of the keys and values it sees (added to).
+// What one tile of queries adds to the gradients of its own queries (written) and of the keys and values it sees (added to).
+template <int64_t kLanes>
 PIXELREC_INLINE void BackwardTile(const AttentionShape& shape, Scratch& s, const float* q, const float* values, const float* out,
-                                  const float* dout, const float* lse, int64_t first, int64_t last, const IntVec& lane_index,
-                                  float* dq) {
+                                  const float* dout, const float* lse, int64_t first, int64_t last,
+                                  const IntVec<kLanes>& lane_index, float* dq) {
   const int64_t dim = shape.head_dim, half = dim / 2;
-  LoadQueryTile(shape, q, first, last, s.tile.data());
+  LoadQueryTile<kLanes>(shape, q, first, last, s.tile.data());
   float dout_tile_delta[kLanes] = {}, row_lse[kLanes] = {};
-  float* dout_tile = s.tile_out.data();  // [D, 16]
+  float* dout_tile = s.tile_out.data();  // [D, lanes]
   for (int64_t lane = 0; lane < kLanes; ++lane) {
     const int64_t row = std::min(first + lane, last) - shape.first_query;
     const float* g = dout + row * shape.out_stride;
@@ -292,18 +305,18 @@ PIXELREC_INLINE void BackwardTile(const AttentionShape& shape, Scratch& s, const
     }
     row_lse[lane] = lse[row];
   }
-  Vec delta, log_total;
+  Vec<kLanes> delta, log_total;
   Load(delta, dout_tile_delta);
   Load(log_total, row_lse);
   const KeyRange seen = VisibleKeys(shape, first, last);
   for (int64_t j = seen.begin; j < seen.end; ++j) {
-    Vec weight, dweight, score;
-    Score(score, s.keys.data() + j * dim, s.tile.data(), dim);
-    if (shape.softcap > 0) SoftCap(score, shape.softcap);
+    Vec<kLanes> weight, dweight, score;
+    Score<kLanes>(score, s.keys.data() + j * dim, s.tile.data(), dim);
+    if (shape.softcap > 0) SoftCap<kLanes>(score, shape.softcap);
     weight = score - log_total;
-    Exp(weight);
-    HideKey(weight, Vec{}, shape, j, first, last, lane_index);
-    Score(dweight, values + j * shape.kv_stride, dout_tile, dim);
+    Exp<kLanes>(weight);
+    HideKey<kLanes>(weight, Vec<kLanes>{}, shape, j, first, last, lane_index);
+    Score<kLanes>(dweight, values + j * shape.kv_stride, dout_tile, dim);
     dweight = weight * (dweight - delta);
     if (shape.softcap > 0) dweight *= 1.0F - (score / shape.softcap) * (score / shape.softcap);
     Store(s.weights.data() + j * kLanes, weight);
@@ -330,13 +343,13 @@ PIXELREC_INLINE void BackwardTile(const AttentionShape& shape, Scratch& s, const
   }
   // Queries: lanes again.
   float dtile[512 * kLanes];
-  for (int64_t d = 0; d < dim; ++d) Store(dtile + d * kLanes, Vec{});
+  for (int64_t d = 0; d < dim; ++d) Store(dtile + d * kLanes, Vec<kLanes>{});
   for (int64_t j = seen.begin; j < seen.end; ++j) {
-    Vec dweight;
+    Vec<kLanes> dweight;
     Load(dweight, s.dweights.data() + j * kLanes);
     const float* key = s.keys.data() + j * dim;
     for (int64_t d = 0; d < dim; ++d) {
-      Vec sum;
+      Vec<kLanes> sum;
       Load(sum, dtile + d * kLanes);
       sum += dweight * key[d];
       Store(dtile + d * kLanes, sum);
@@ -352,13 +365,14 @@ PIXELREC_INLINE void BackwardTile(const AttentionShape& shape, Scratch& s, const
 
 }  // namespace
 
-PIXELREC_MULTIVERSION
-void AttentionBackward(const AttentionShape& shape, const float* q, const float* k, const float* v, const float* out,
-                       const float* dout, const float* lse, int64_t lse_stride, float* dq, float* dk, float* dv) {
+template <int64_t kLanes>
+PIXELREC_INLINE void AttentionBackwardLoop(const AttentionShape& shape, const float* q, const float* k, const float* v,
+                                           const float* out, const float* dout, const float* lse, int64_t lse_stride, float* dq,
+                                           float* dk, float* dv) {
   const int64_t dim = shape.head_dim, half = dim / 2, group = shape.query_heads / shape.kv_heads;
-  Scratch& s = ThreadScratch(shape.length, dim);
-  IntVec lane_index;
-  LaneIndex(lane_index);
+  Scratch& s = ThreadScratch(shape.length, dim, kLanes);
+  IntVec<kLanes> lane_index;
+  LaneIndex<kLanes>(lane_index);
   for (int64_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
     RotateKeys(shape, k + kv_head * dim, s.keys.data());
     std::fill_n(s.dkeys.begin(), shape.length * dim, 0.0F);
@@ -366,8 +380,8 @@ void AttentionBackward(const AttentionShape& shape, const float* q, const float*
     for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
       for (int64_t first = shape.first_query; first < shape.length; first += kLanes) {
         const int64_t last = std::min(first + kLanes, shape.length) - 1;
-        BackwardTile(shape, s, q + head * dim, v + kv_head * dim, out + head * dim, dout + head * dim, lse + head * lse_stride,
-                     first, last, lane_index, dq + head * dim);
+        BackwardTile<kLanes>(shape, s, q + head * dim, v + kv_head * dim, out + head * dim, dout + head * dim,
+                             lse + head * lse_stride, first, last, lane_index, dq + head * dim);
       }
     }
     for (int64_t j = 0; j < shape.length; ++j) {
@@ -377,5 +391,26 @@ void AttentionBackward(const AttentionShape& shape, const float* q, const float*
     }
   }
 }
+
+PIXELREC_MULTIVERSION(RmsNormForward,
+                      (const float* x, const float* weight, float eps, int64_t rows, int64_t hidden, float* y, float* rstd),
+                      (x, weight, eps, rows, hidden, y, rstd))
+PIXELREC_MULTIVERSION(RmsNormBackward,
+                      (const float* dy, const float* x, const float* weight, const float* rstd, int64_t rows, int64_t hidden,
+                       float* dx, float* dweight),
+                      (dy, x, weight, rstd, rows, hidden, dx, dweight))
+PIXELREC_MULTIVERSION(SwiGluForward, (const float* gate_up, int64_t rows, int64_t intermediate, float* y),
+                      (gate_up, rows, intermediate, y))
+PIXELREC_MULTIVERSION(SwiGluBackward,
+                      (const float* dy, const float* gate_up, int64_t rows, int64_t intermediate, float* dgate_up),
+                      (dy, gate_up, rows, intermediate, dgate_up))
+PIXELREC_MULTIVERSION(AttentionForward,
+                      (const AttentionShape& shape, const float* q, const float* k, const float* v, float* out, float* lse,
+                       int64_t lse_stride),
+                      (shape, q, k, v, out, lse, lse_stride))
+PIXELREC_MULTIVERSION(AttentionBackward,
+                      (const AttentionShape& shape, const float* q, const float* k, const float* v, const float* out,
+                       const float* dout, const float* lse, int64_t lse_stride, float* dq, float* dk, float* dv),
+                      (shape, q, k, v, out, dout, lse, lse_stride, dq, dk, dv))
 
 }  // namespace pixelrec::model::cpu

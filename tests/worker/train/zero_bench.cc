@@ -85,9 +85,10 @@ double ReshardSeconds(TrainJob job) {
   const std::vector<double> read = InProcesses(job, 2, [](const TrainJob& mine, RecordingLink& link) {
     auto session = OpenSession(mine, link);
     if (!session.ok()) return std::vector<double>();
+    (*session)->job.resume_from = mine.output_dir / "recovery/step-3";
     (*session)->group.Barrier();
     const auto start = Clock::now();
-    const absl::Status status = RestoreCheckpoint(mine.output_dir / "recovery/step-3", **session);
+    const absl::Status status = RestoreCheckpoint(**session);
     (*session)->group.Barrier();
     return status.ok() ? std::vector<double>{SecondsSince(start)} : std::vector<double>();
   });
