@@ -11,9 +11,9 @@ target_compile_options(pixelrec_options INTERFACE -Wall -Wextra -Wpedantic -Wsha
 target_compile_definitions(pixelrec_options INTERFACE PIXELREC_VERSION="${PROJECT_VERSION}")
 target_link_libraries(pixelrec_options INTERFACE Threads::Threads)
 
-# The sanitizer presets compile a target's files together (CMAKE_UNITY_BUILD), which halves their time. These can't share a
-# translation unit: equal names in their anonymous namespaces, or SentencePiece's header beside Abseil's.
-set(PIXELREC_SEPARATE_SOURCES ctl_test tools_test tokenizer_test coordinator_service config checkpoint data metrics_test sentencepiece_reference_test data_test hand_made_items_test)
+# The sanitizer presets compile a target's files together (CMAKE_UNITY_BUILD), and every preset a test program's, which halves their
+# time. These can't share a translation unit: equal names in their anonymous namespaces, or SentencePiece's header beside Abseil's.
+set(PIXELREC_SEPARATE_SOURCES dist_test model_test ctl_test tools_test tokenizer_test coordinator_service config checkpoint data metrics_test sentencepiece_reference_test data_test hand_made_items_test)
 
 function(_pixelrec_common target)
   string(REGEX REPLACE "^pixelrec_" "" short_name ${target})
@@ -61,6 +61,9 @@ function(pixelrec_test name)
   endif()
   add_executable(${name} ${ARG_SOURCES})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  if(NOT CMAKE_UNITY_BUILD)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
+  endif()
   _pixelrec_common(${name})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
   # Tests find the repository's files and the built programs by these two paths.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The quickstart job twice: once in peace on two workers; once with a rank killed, then, later, everything killed at once as a
 # power cut would, and continued on three workers. Prints what happens; the two loss curves: scripts/loss_curve_picture.py.
-# Takes about 8 minutes on 2 cores. Usage: scripts/resume_demo.sh FOLDER    (holds state, results and nothing else)
+# Takes about 12 minutes on 2 cores. Usage: scripts/resume_demo.sh FOLDER    (holds state, results and nothing else)
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -54,3 +54,5 @@ say "pixelrecctl events killed"
 "$ctl" events killed
 say "pixelrecctl list"
 "$ctl" list
+say "pixelrecctl audit killed"
+"$ctl" audit killed

@@ -11,7 +11,7 @@ namespace pixelrec {
 
 // rule: its id ("W16"); what: the figure, without '|'; `difference` must not exceed `tolerance`.
 inline void ExpectWithin(const std::string& rule, const std::string& what, double difference, double tolerance) {
-  std::printf("fidelity %s | %s | %.1e | %.0e\n", rule.c_str(), what.c_str(), difference, tolerance);
+  std::printf("fidelity %s | %s | %.1e | %g\n", rule.c_str(), what.c_str(), difference, tolerance);
   EXPECT_LE(difference, tolerance) << rule << ": " << what;
 }
 

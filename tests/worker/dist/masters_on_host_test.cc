@@ -3,16 +3,13 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
-#include <thread>
-
-#include "tests/worker/ranks_as_threads.h"
+#include "tests/worker/dist/on_ranks.h"
 #include "worker/dist/flat_parameters.h"
 #include "worker/dist/unit_exchange.h"
 
 namespace pixelrec::dist {
 namespace {
 
-constexpr std::chrono::milliseconds kTimeout{20'000};
 constexpr int kRanks = 2, kSteps = 3;
 
 std::vector<Unit> TwoUnits(int stage) {
@@ -57,21 +54,10 @@ at::Tensor Train(int stage, bool masters_on_host, const ProcessGroup& group) {
 }
 
 TEST(MastersOnHost, TrainToTheSameBitsAtEveryStage) {
-  const auto listening = Rendezvous::Listen("127.0.0.1", kTimeout);
-  ASSERT_TRUE(listening.ok()) << listening.status();
-  std::vector<std::thread> threads;
-  for (int rank = 0; rank < kRanks; ++rank) {
-    threads.emplace_back([&, rank] {
-      const auto meeting = rank == 0 ? listening : Rendezvous::Connect("127.0.0.1", listening->port(), kTimeout);
-      ASSERT_TRUE(meeting.ok()) << meeting.status();
-      const auto group =
-          ProcessGroup::Join(*meeting, {.rank = rank, .world_size = kRanks, .prefix = "masters", .timeout = kTimeout});
-      ASSERT_TRUE(group.ok()) << group.status();
-      for (const int stage : {0, 1, 2, 3})
-        EXPECT_TRUE(at::equal(Train(stage, true, *group), Train(stage, false, *group))) << "stage " << stage;
-    });
-  }
-  for (std::thread& t : threads) t.join();
+  OnRanks(kRanks, [](const ProcessGroup& group) {
+    for (const int stage : {0, 1, 2, 3})
+      EXPECT_TRUE(at::equal(Train(stage, true, group), Train(stage, false, group))) << "stage " << stage;
+  });
 }
 
 TEST(MastersOnHost, AreNotTheWeights) {

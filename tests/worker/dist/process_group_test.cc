@@ -7,32 +7,11 @@
 #include <functional>
 #include <thread>
 
-#include "tests/worker/ranks_as_threads.h"
+#include "tests/worker/dist/on_ranks.h"
 #include "worker/dist/flat_parameters.h"
 
 namespace pixelrec::dist {
 namespace {
-
-constexpr std::chrono::milliseconds kTimeout{20'000};
-
-// Runs body(group) on `world_size` ranks and waits for all.
-void OnRanks(int world_size, const std::function<void(const ProcessGroup&)>& body) {
-  auto listening = Rendezvous::Listen("127.0.0.1", kTimeout);
-  ASSERT_TRUE(listening.ok()) << listening.status();
-  std::vector<std::thread> threads;
-  for (int rank = 0; rank < world_size; ++rank) {
-    threads.emplace_back([&, rank] {
-      auto meeting = rank == 0 ? listening : Rendezvous::Connect("127.0.0.1", listening->port(), kTimeout);
-      ASSERT_TRUE(meeting.ok()) << meeting.status();
-      auto group =
-          ProcessGroup::Join(*meeting, {.rank = rank, .world_size = world_size, .prefix = "test/1", .timeout = kTimeout});
-      ASSERT_TRUE(group.ok()) << group.status();
-      body(*group);
-      group->Barrier();
-    });
-  }
-  for (std::thread& t : threads) t.join();
-}
 
 TEST(ProcessGroup, SumsOverRanks) {
   OnRanks(3, [](const ProcessGroup& group) {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "tests/worker/dist/on_ranks.h"
 #include "tests/worker/train/small_job.h"
 #include "worker/checkpoint/digest.h"
 #include "worker/checkpoint/manifest.h"
@@ -72,6 +73,21 @@ TEST_F(CommittedCheckpointTest, AFlippedBitOfDataOrHeader) {
     ExpectDamaged("model-00002-of-00002.safetensors: damaged: its xxh3 is");
     FlipBit(kModel2, byte);
   }
+}
+
+// As where output_dir is a folder of its own on each host: nothing is given up, the user is told.
+TEST_F(CommittedCheckpointTest, AFolderThatOnlySomeRanksSee) {
+  dist::OnRanks(2, [this](const dist::ProcessGroup& group) {
+    Session session;
+    session.job = job_;
+    session.group = group;
+    if (group.rank() == 1) session.job.resume_from += "-of-another-host";
+    const TypedFailure failure = Classify(OpenCommittedCheckpoint(session).status());
+    EXPECT_EQ(failure.kind, FailureKind::kOutputUnwritable);
+    EXPECT_THAT(failure.message, HasSubstr("rank 1 doesn't find "));
+    EXPECT_THAT(failure.message, HasSubstr("rank 0 does: output_dir is not one folder on all workers"));
+  });
+  EXPECT_TRUE(fs::exists(job_.resume_from));
 }
 
 TEST_F(CommittedCheckpointTest, ATruncatedOrGrownShard) {

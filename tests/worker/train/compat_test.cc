@@ -40,7 +40,7 @@ TEST(CompatLoss, EqualsTheReferenceInBf16RulesN1N2N4P1) {
 class CompatTest : public testing::Test {
  protected:
   TestFolder folder_{"compat"};
-  fs::path dataset_ = PrepareSmallData(folder_.path(), 1500);
+  fs::path dataset_ = PrepareSmallData(folder_.path(), 700);
 
   TrainJob Job(const std::string& output) const {
     TrainJob job = SmallJob(dataset_, folder_.path() / output);

@@ -32,7 +32,12 @@ TEST(PassBorders, CutTokensEvenlyAndLeaveEmptyPassesWhereThereIsTooLittle) {
 class GradCacheTest : public testing::Test {
  protected:
   TestFolder folder_{"grad-cache"};
-  fs::path dataset_ = PrepareSmallData(folder_.path(), 1500);
+  fs::path dataset_ = Prepare("data", 1500), short_dataset_ = Prepare("short", 700);
+
+  fs::path Prepare(const std::string& name, int rows) const {
+    fs::create_directories(folder_.path() / name);
+    return PrepareSmallData(folder_.path() / name, rows);
+  }
 
   // `users` in one batch of negatives, made of passes over `pass_users` of them.
   TrainJob Job(const std::string& output, int64_t users, int64_t pass_users, int stage = 0) const {
@@ -77,8 +82,7 @@ TEST_F(GradCacheTest, GradientIsThatOfTheWholeBatchRuleW12) {
 
 // The batch of the paper (512 users) on 1, 2 and 4 ranks, in passes of 64.
 TEST_F(GradCacheTest, LossOfALargeBatchIsTheSameOnAnyRanksRuleW12) {
-  fs::create_directories(folder_.path() / "large");
-  const fs::path large = PrepareSmallData(folder_.path() / "large", 15000);
+  const fs::path large = Prepare("large", 15000);
   TrainJob job = Job("512", 512, 512);
   job.dataset_dir = large;
   job.num_negatives = 64;
@@ -111,7 +115,9 @@ TEST_F(GradCacheTest, RankWithoutRowsAndFrozenModelsRuleW3) {
 }
 
 TEST_F(GradCacheTest, CountsTokensOnceAndSaysSo) {
-  const auto plain = Train(Job("plain", 16, 16), 1), cached = Train(Job("cached", 16, 4), 1);
+  TrainJob whole_job = Job("plain", 16, 16), cached_job = Job("cached", 16, 4);
+  whole_job.dataset_dir = cached_job.dataset_dir = short_dataset_;
+  const auto plain = Train(whole_job, 1), cached = Train(cached_job, 1);
   ASSERT_EQ(plain[0].steps.size(), cached[0].steps.size());
   for (size_t i = 0; i < plain[0].steps.size(); ++i) {
     EXPECT_EQ(plain[0].steps[i].tokens, cached[0].steps[i].tokens);
@@ -129,6 +135,7 @@ TEST_F(GradCacheTest, ResumesExactly) {
   for (const auto& [stage, world_size, bf16] : {std::tuple(0, 1, false), std::tuple(3, 2, true)}) {
     const std::string whole = absl::StrCat("whole-", stage), cut = absl::StrCat("cut-", stage);
     TrainJob job = Job(whole, 16, 5, stage);
+    job.dataset_dir = short_dataset_;
     job.bf16 = bf16;
     job.hardware.bf16_instructions = "avx512_bf16";
     Train(job, world_size);

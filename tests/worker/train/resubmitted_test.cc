@@ -16,7 +16,7 @@ using testing::HasSubstr;
 class ResubmittedTest : public testing::Test {
  protected:
   TestFolder folder_{"resubmitted"};
-  fs::path dataset_ = PrepareSmallData(folder_.path(), 1500);
+  fs::path dataset_ = PrepareSmallData(folder_.path(), 500);
 
   TrainJob Job(const std::string& output) const {
     TrainJob job = SmallJob(dataset_, folder_.path() / output);

@@ -96,8 +96,8 @@ double ReshardSeconds(TrainJob job) {
 }
 
 int Main(int argc, char** argv) {
-  const int rounds = argc > 1 ? std::atoi(argv[1]) : 3;
-  const int steps = argc > 2 ? std::atoi(argv[2]) : 65;
+  const int rounds = argc > 1 ? std::atoi(argv[1]) : 5;
+  const int steps = argc > 2 ? std::atoi(argv[2]) : 45;
   if (rounds < 1 || steps <= 20 + static_cast<int>(kWarmUp)) {
     std::fprintf(stderr, "usage: zero_bench [ROUNDS [STEPS]]; at least %zu steps\n", 21 + kWarmUp);
     return 2;

@@ -17,7 +17,7 @@ namespace pixelrec::train {
 namespace {
 
 // 100 steps take minutes: `PIXELREC_LONG_TESTS=1`.
-int Steps() { return std::getenv("PIXELREC_LONG_TESTS") != nullptr ? 100 : 12; }
+int Steps() { return std::getenv("PIXELREC_LONG_TESTS") != nullptr ? 100 : 6; }
 
 class ZeroTest : public testing::Test {
  protected:
