@@ -55,7 +55,9 @@ void ExpectSameShards(const fs::path& got, const fs::path& want) {
 }
 
 TEST(KillsTest, KilledRanksChangeNoBitOfTheWeights) {
-  Cluster cluster({.trainer = fs::path(PIXELREC_BIN_DIR) / "pixelrec-trainer", .workers = kRanks});
+  Cluster cluster({.trainer = fs::path(PIXELREC_BIN_DIR) / "pixelrec-trainer",
+                   .workers = kRanks,
+                   .patience = std::chrono::minutes(Long() ? 10 : 2)});
   WriteSmallData(cluster.dir(), Long() ? 1600 : 200);
   const std::string undisturbed = cluster.Submit(LongerJob(cluster, "undisturbed")).job_id();
   const v1::Job want = cluster.AwaitState(undisturbed, v1::JOB_STATE_SUCCEEDED);

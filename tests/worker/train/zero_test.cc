@@ -42,8 +42,9 @@ class ZeroTest : public testing::Test {
     for (const absl::Status& status : RunGang(job, world_size, links)) EXPECT_TRUE(status.ok()) << status;
     return links;
   }
-  // The first Steps() steps.
-  RecordingLink Curve(const TrainJob& job, int world_size) const {
+  // The first Steps() steps; an epoch has 68.
+  RecordingLink Curve(TrainJob job, int world_size) const {
+    job.epochs = 2;
     std::vector<RecordingLink> links;
     for (const absl::Status& status : RunGang(job, world_size, links, Steps() - 1))
       EXPECT_TRUE(absl::IsCancelled(status)) << status;
