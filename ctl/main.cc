@@ -46,6 +46,7 @@ int Main(int argc, char** argv) {
   AddTokenize(app, session);
   AddDataset(app, session);
   AddLocal(app, session);
+  AddCompletion(app, session);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {

@@ -41,12 +41,12 @@ class CtlProcess : public testing::Test {
     return environment;
   }
 
-  std::unique_ptr<process::Child> Start(const std::vector<std::string>& arguments) {
+  std::unique_ptr<process::Child> Start(const std::vector<std::string>& arguments,
+                                        const std::filesystem::path& program = std::filesystem::path(PIXELREC_BIN_DIR) /
+                                                                               "pixelrecctl") {
     std::filesystem::remove(OutputFile());
-    auto child = process::Child::Spawn({.program = std::filesystem::path(PIXELREC_BIN_DIR) / "pixelrecctl",
-                                        .arguments = arguments,
-                                        .environment = Environment(),
-                                        .output = OutputFile()});
+    auto child =
+        process::Child::Spawn({.program = program, .arguments = arguments, .environment = Environment(), .output = OutputFile()});
     EXPECT_TRUE(child.ok()) << child.status();
     return child.ok() ? *std::move(child) : nullptr;
   }
@@ -58,6 +58,11 @@ class CtlProcess : public testing::Test {
   }
   CtlRun Run(const std::vector<std::string>& arguments) {
     const auto child = Start(arguments);
+    return child == nullptr ? CtlRun() : Finish(*child);
+  }
+
+  CtlRun RunProgram(const std::filesystem::path& program, const std::vector<std::string>& arguments) {
+    const auto child = Start(arguments, program);
     return child == nullptr ? CtlRun() : Finish(*child);
   }
 
