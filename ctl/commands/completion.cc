@@ -45,7 +45,7 @@ void Collect(const CLI::App& app, const std::string& path, Cases& cases) {
   std::vector<std::string> words;
   for (const CLI::App* command : app.get_subcommands([](const CLI::App* c) { return !c->get_group().empty(); })) {
     words.push_back(command->get_name());
-    absl::StrAppend(&cases.commands, "      \"", path, " ", command->get_name(), "\") path=\"", path, " ", command->get_name(),
+    absl::StrAppend(&cases.commands, "      \"", path, " ", command->get_name(), "\") chain=\"", path, " ", command->get_name(),
                     "\" ;;\n");
     Collect(*command, absl::StrCat(path, " ", command->get_name()), cases);
   }
@@ -66,16 +66,16 @@ std::string BashScript(const CLI::App& root) {
   Collect(root, "", cases);
   return absl::StrCat(R"sh(# Completion of pixelrecctl for bash.
 _pixelrecctl() {
-  local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} path="" words="" value="" jobs="" i
+  local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} chain="" words="" value="" jobs="" i
   for ((i = 1; i < COMP_CWORD; i++)); do
-    case "$path ${COMP_WORDS[i]}" in
+    case "$chain ${COMP_WORDS[i]}" in
 )sh",
                       cases.commands, R"sh(    esac
   done
-  case "$path" in
+  case "$chain" in
 )sh",
                       cases.words, R"sh(  esac
-  case "$path $before" in
+  case "$chain $before" in
 )sh",
                       cases.values, R"sh(  esac
   if [[ -z $value && -n $jobs && $cur != -* ]]; then
@@ -87,7 +87,7 @@ complete -o default -F _pixelrecctl pixelrecctl
 )sh");
 }
 
-// zsh runs bash's script.
+// zsh runs bash's script; there `path` would be the search path.
 std::string ZshScript(const CLI::App& root) {
   return absl::StrCat("#compdef pixelrecctl\nautoload -Uz compinit bashcompinit && compinit && bashcompinit\n", BashScript(root));
 }
