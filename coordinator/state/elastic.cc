@@ -38,8 +38,8 @@ bool Stepper::MayGrow(const JobEntry& entry) const {
   const v1::JobSpec& spec = entry.job().spec();
   const microseconds grow_after = state_.policy.elastic_grow_after;
   if (gang.role() != v1::TRAINER_ROLE_TRAIN || entry.job().state() != v1::JOB_STATE_RUNNING || gang.has_failure() ||
-      gang.ranks_size() >= spec.distributed().max_workers() || entry.record.has_cancellation() || entry.job().has_result() ||
-      spec.kind() == "Evaluate") {
+      gang.ranks_size() >= spec.distributed().max_workers() || entry.record.has_cancellation() || gang.has_stop() ||
+      entry.job().has_result() || spec.kind() == "Evaluate") {
     return false;
   }
   const bool ends = std::any_of(gang.ranks().begin(), gang.ranks().end(), [](const GangRank& r) { return r.ended(); });
@@ -70,18 +70,17 @@ void Stepper::Grow() {
   if (candidates.empty()) {
     return;
   }
-  int connected = 0;
+  int usable = 0;
   std::vector<const WorkerEntry*> settled;
   for (const auto& [id, worker] : state_.workers) {
-    connected += worker.connected();
+    usable += worker.usable();
     if (worker.idle(now_) && IsSettled(worker)) {
       settled.push_back(&worker);
     }
   }
   // A waiting job that these workers could run comes first, also if it waits for more of them or for its backoff.
-  const bool wanted = std::any_of(state_.waiting.begin(), state_.waiting.end(), [&](const auto& place) {
-    return connected >= state_.jobs.at(place.second).job().spec().distributed().min_workers();
-  });
+  const bool wanted =
+      std::any_of(state_.waiting.begin(), state_.waiting.end(), [&](const auto& place) { return usable >= place.second.needed; });
   if (settled.empty() || wanted) {
     return;
   }
@@ -111,11 +110,7 @@ void Stepper::AskToGrow(JobEntry& entry, const std::vector<const WorkerEntry*>& 
   const std::string reason =
       absl::StrCat("grows from ", now, " to ", then, " ranks at the next step, with a checkpoint: ", absl::StrJoin(names, ", "),
                    names.size() == 1 ? " is" : " are", " idle");
-  v1::JobEvent event;
-  event.mutable_notice()->set_severity(v1::NOTICE_SEVERITY_INFO);
-  event.mutable_notice()->set_text(reason);
-  event.mutable_notice()->set_rank(-1);
-  Append(entry, std::move(event));
+  Tell(entry, reason);
   entry.record.mutable_job()->set_reason(reason);
   for (const GangRank& rank : gang.ranks()) {
     SendStop(entry, rank, false);
@@ -132,12 +127,8 @@ bool Stepper::GoesOnWithoutHost(JobEntry& entry) {
   for (const GangRank& rank : gang.ranks()) {
     if (rank.worker_id() == gang.failure().worker_id()) {
       entry.record.add_unfit_hosts(rank.host());
-      v1::JobEvent event;
-      event.mutable_notice()->set_severity(v1::NOTICE_SEVERITY_WARNING);
-      event.mutable_notice()->set_text(
-          absl::StrCat("host ", rank.host(), " could not prepare the dataset: the job goes on without that host"));
-      event.mutable_notice()->set_rank(-1);
-      Append(entry, std::move(event));
+      Tell(entry, absl::StrCat("host ", rank.host(), " could not prepare the dataset: the job goes on without that host"),
+           v1::NOTICE_SEVERITY_WARNING);
     }
   }
   gang.set_grown_from(0);

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "absl/status/status.h"
 #include "coordinator/state/record.pb.h"
 #include "pixelrec/v1/events.pb.h"
+#include "pixelrec/v1/job_service.pb.h"
 #include "pixelrec/v1/worker_service.pb.h"
 
 namespace pixelrec::coordinator {
@@ -29,6 +31,28 @@ struct Submit {
 struct Cancel {
   std::string job;
   bool now = false;
+  std::string request_id;
+};
+struct PauseJob {
+  std::string job;
+  bool now = false;
+  std::string request_id;
+};
+struct ResumeJob {
+  std::string job;
+  std::string request_id;
+};
+struct DeleteJob {
+  std::string job;
+  std::string request_id;
+};
+struct DrainWorker {
+  std::string worker_id;
+  v1::DrainMode mode = v1::DRAIN_MODE_UNSPECIFIED;
+  std::string request_id;
+};
+struct UndrainWorker {
+  std::string worker_id;
   std::string request_id;
 };
 
@@ -57,7 +81,8 @@ struct RankReported {
 // Time has passed.
 struct Tick {};
 
-using Event = std::variant<Submit, Cancel, WorkerRegistered, WorkerBeat, WorkerDisconnected, RankReported, Tick>;
+using Event = std::variant<Submit, Cancel, PauseJob, ResumeJob, DeleteJob, DrainWorker, UndrainWorker, WorkerRegistered,
+                           WorkerBeat, WorkerDisconnected, RankReported, Tick>;
 
 struct SendToWorker {
   std::string worker_id;
@@ -79,8 +104,11 @@ using Action = std::variant<SendToWorker, CloseSession, PublishEvent>;
 
 // Result of one step. Actions may be performed only after `records` are durable.
 struct Outcome {
-  absl::Status status;      // refusal of a Submit or Cancel
-  uint64_t job_number = 0;  // the job that a Submit or Cancel is about
+  absl::Status status;  // refusal of what a client asked for
+  // What it is about.
+  uint64_t job_number = 0;
+  std::string worker_id;
+  std::optional<Deletion> deletion;
   std::vector<Record> records;
   std::vector<Action> actions;
 };

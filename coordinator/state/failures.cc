@@ -22,6 +22,7 @@ FailureClass ClassOf(FailureCause cause) {
     case v1::FAILURE_CAUSE_NONFINITE_LOSS:
     case v1::FAILURE_CAUSE_OUTPUT_UNWRITABLE:
     case v1::FAILURE_CAUSE_LOSS_COLLAPSE:
+    case v1::FAILURE_CAUSE_TIME_LIMIT:
       return FailureClass::kUser;
     default:
       return FailureClass::kInfrastructure;

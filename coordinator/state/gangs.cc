@@ -5,6 +5,7 @@
 #include "absl/strings/str_format.h"
 #include "coordinator/state/failures.h"
 #include "coordinator/state/stepper.h"
+#include "coordinator/state/stop.h"
 #include "coordinator/state/view.h"
 #include "google/protobuf/util/time_util.h"
 
@@ -17,12 +18,9 @@ namespace {
 
 // A rank that announced its own failure gets this long to end by itself.
 constexpr std::chrono::milliseconds kFarewell{5000};
-// One that ends for its job to grow may have a validation to finish first; killed, it would only lose steps.
-constexpr std::chrono::milliseconds kGrowthPatience{3600'000};
-
 // Ranks of the gang that ended for the one to come; 0: it ended for another reason.
 int GrownFrom(const Gang& before) {
-  if (before.has_failure()) {
+  if (before.has_failure() || before.has_stop()) {
     return 0;
   }
   return before.grows() ? before.ranks_size() : before.grown_from();
@@ -39,6 +37,7 @@ void Stepper::StartGang(JobEntry& entry, v1::TrainerRole role, const std::vector
   entry.retry_at = microseconds(0);
   entry.progress.reset();
   entry.running_since.reset();
+  entry.counted_until.reset();
   Gang gang;
   gang.set_role(role);
   gang.set_grown_from(GrownFrom(entry.record.gang()));
@@ -51,6 +50,11 @@ void Stepper::StartGang(JobEntry& entry, v1::TrainerRole role, const std::vector
     rank.set_host(worker.info.host());
     worker.ranks[RankKey{job.job_id(), job.generation(), rank.rank()}] = microseconds::max();
   }
+  // Later generations of the same turn keep what the first was worth, or a long run would pass for waiting.
+  const Gang& before = entry.record.gang();
+  if (!entry.record.has_held_priority() || (before.role() == v1::TRAINER_ROLE_PREPARE && before.grown_from() == 0)) {
+    entry.record.set_held_priority(EffectivePriority(entry.record, now_.wall, state_.policy.aging));
+  }
   *entry.record.mutable_gang() = std::move(gang);
   if (prepare) {
     SetState(entry, v1::JOB_STATE_PREPARING,
@@ -58,6 +62,8 @@ void Stepper::StartGang(JobEntry& entry, v1::TrainerRole role, const std::vector
                           worker_ids.size() > 1 ? absl::StrCat(" and ", worker_ids.size() - 1, " more hosts") : std::string()));
   } else {
     entry.start_deadline = now_.steady + state_.policy.start_timeout;
+    job.clear_result();  // of a generation that failed after it had said so
+    entry.record.clear_claims();
     std::string reason = absl::StrFormat("generation %d: %d %s", job.generation(), worker_ids.size(),
                                          worker_ids.size() == 1 ? "rank starts" : "ranks start");
     if (job.has_checkpoint()) {
@@ -137,10 +143,16 @@ void Stepper::SendStop(const JobEntry& entry, const GangRank& rank, bool now) {
   if (!now) {
     const bool cancelled = entry.record.has_cancellation();
     const bool grows = entry.record.gang().grows() && !entry.record.gang().has_failure();
-    const auto grace = cancelled ? state_.policy.stop_grace : grows ? kGrowthPatience : kFarewell;
+    const bool stops = entry.record.gang().has_stop();
+    const auto grace = cancelled        ? state_.policy.stop_grace
+                       : stops || grows ? StopPatience(entry.record.gang().stop().cause())
+                                        : kFarewell;
     *stop.mutable_grace() = TimeUtil::MillisecondsToDuration(grace.count());
-    stop.mutable_stop()->set_checkpoint(cancelled || grows);
-    stop.mutable_stop()->set_reason(cancelled ? "the job was cancelled" : grows ? "the job grows" : "the generation failed");
+    stop.mutable_stop()->set_checkpoint(cancelled || stops || grows);
+    stop.mutable_stop()->set_reason(cancelled ? "the job was cancelled"
+                                    : stops   ? StopReason(entry.record.gang().stop())
+                                    : grows   ? "the job grows"
+                                              : "the generation failed");
   }
   Send(worker->second, std::move(message));
 }
@@ -165,6 +177,10 @@ void Stepper::FailGang(JobEntry& entry, const GangRank* rank, v1::Failure failur
   if (entry.record.has_cancellation() || (gang.has_failure() && !replaces)) {
     return;
   }
+  if (gang.has_stop()) {
+    BreakStop(entry, rank, std::move(failure));
+    return;
+  }
   failure.set_generation(entry.job().generation());
   failure.set_rank(rank == nullptr ? -1 : rank->rank());
   failure.set_worker_id(rank == nullptr ? "" : rank->worker_id());
@@ -183,6 +199,7 @@ void Stepper::FailGang(JobEntry& entry, const GangRank* rank, v1::Failure failur
 }
 
 void Stepper::SettleDeadlines(JobEntry& entry) {
+  SettleTimeLimit(entry);
   if (entry.kill_at.has_value() && *entry.kill_at <= now_.steady) {
     JobEntry& touched = Touch(entry.record.number());
     touched.kill_at.reset();
@@ -225,8 +242,12 @@ void Stepper::EndGang(JobEntry& entry) {
   entry.start_deadline.reset();
   entry.kill_at.reset();
   entry.running_since.reset();
+  CountRunTime(entry);
+  entry.counted_until.reset();
   if (entry.record.has_cancellation()) {
     EndJob(entry, v1::JOB_STATE_CANCELLED, "cancelled by the user");
+  } else if (gang.has_stop() || entry.record.has_pause()) {
+    EndStoppedGang(entry);
   } else if (gang.has_failure()) {
     EndFailedGang(entry);
   } else if (gang.role() == v1::TRAINER_ROLE_TRAIN && entry.record.unpublished_size() > 0) {
@@ -244,10 +265,14 @@ void Stepper::EndGang(JobEntry& entry) {
   } else if (gang.grows() && !entry.job().has_result()) {
     // Schedule() starts the larger one in this very step, or Park() says what is missing.
   } else if (gang.role() == v1::TRAINER_ROLE_TRAIN) {
-    const bool evaluate = entry.job().spec().kind() == "Evaluate";
-    EndJob(entry, v1::JOB_STATE_SUCCEEDED, evaluate ? "evaluated" : "trained and evaluated");
+    EndSucceeded(entry);
   }
-  state_.Reindex(entry.record.number());
+  Reindex(entry.record.number());
+}
+
+void Stepper::EndSucceeded(JobEntry& entry) {
+  const bool evaluate = entry.job().spec().kind() == "Evaluate";
+  EndJob(entry, v1::JOB_STATE_SUCCEEDED, evaluate ? "evaluated" : "trained and evaluated");
 }
 
 void Stepper::EndFailedGang(JobEntry& entry) {
@@ -292,7 +317,7 @@ void Stepper::EndFailedGang(JobEntry& entry) {
 
 void Stepper::EndJob(JobEntry& entry, v1::JobState to, const std::string& reason) {
   SetState(entry, to, reason);
-  state_.Reindex(entry.record.number());
+  Reindex(entry.record.number());
 }
 
 }  // namespace pixelrec::coordinator

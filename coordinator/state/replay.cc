@@ -46,6 +46,23 @@ absl::Status ApplyRecord(State& state, absl::string_view bytes) {
       events.push_back(std::move(*record.mutable_event()));
       return absl::OkStatus();
     }
+    case Record::kWorker: {
+      const std::string id = record.worker().worker_id();
+      if (id.empty()) {
+        return absl::DataLossError("a journal record holds a worker without id");
+      }
+      state.worker_records[id] = std::move(*record.mutable_worker());
+      return absl::OkStatus();
+    }
+    case Record::kDeletion: {
+      // Not there: the journal was compacted since.
+      if (auto it = state.jobs.find(record.deletion().number()); it != state.jobs.end()) {
+        state.Unindex(it->second);
+        state.jobs.erase(it);
+      }
+      state.RememberDeletion(record.deletion());
+      return absl::OkStatus();
+    }
     case Record::BODY_NOT_SET:
       return absl::DataLossError(
           "a journal record is of a kind this version doesn't know: it was written by a newer coordinator");
@@ -55,17 +72,26 @@ absl::Status ApplyRecord(State& state, absl::string_view bytes) {
 
 void FinishReplay(State& state, Now now) {
   state.last_tick = now.steady;
+  const auto await = [&](const std::string& id) -> WorkerEntry& {
+    WorkerEntry& worker = state.workers[id];
+    worker.id = id;
+    worker.lease_until = now.steady + state.policy.lease;
+    worker.last_beat_wall = now.wall;
+    worker.there_since = now.steady;
+    return worker;
+  };
+  for (const auto& [id, record] : state.worker_records) {
+    if (record.drain() != v1::DRAIN_MODE_UNSPECIFIED) {
+      await(id).drain = record.drain();
+    }
+  }
   for (uint64_t number : state.live) {
     JobEntry& entry = state.jobs.at(number);
     const Gang& gang = entry.record.gang();
     for (const GangRank& rank : gang.ranks()) {
-      WorkerEntry& worker = state.workers[rank.worker_id()];
-      worker.id = rank.worker_id();
+      WorkerEntry& worker = await(rank.worker_id());
       worker.incarnation = std::max(worker.incarnation, rank.incarnation());
       worker.info.set_host(rank.host());
-      worker.lease_until = now.steady + state.policy.lease;
-      worker.last_beat_wall = now.wall;
-      worker.there_since = now.steady;
       if (!rank.ended()) {
         worker.ranks[RankKey{entry.job().job_id(), entry.job().generation(), rank.rank()}] = std::chrono::microseconds::max();
       }
@@ -75,6 +101,7 @@ void FinishReplay(State& state, Now now) {
     }
     if (entry.job().state() == v1::JOB_STATE_RUNNING) {
       entry.running_since = now.steady;
+      entry.counted_until = now.steady;
     }
     if (gang.failure().cause() == v1::FAILURE_CAUSE_COLLECTIVE) {
       entry.kill_at = now.steady + state.policy.lease;
@@ -84,6 +111,16 @@ void FinishReplay(State& state, Now now) {
 
 std::vector<std::string> SnapshotRecords(const State& state) {
   std::vector<std::string> records;
+  for (const auto& [id, worker] : state.worker_records) {
+    Record record;
+    *record.mutable_worker() = worker;
+    records.push_back(CanonicalBytes(record));
+  }
+  for (const Deletion& deletion : state.deletions) {
+    Record record;
+    *record.mutable_deletion() = deletion;
+    records.push_back(CanonicalBytes(record));
+  }
   for (const auto& [number, entry] : state.jobs) {
     Record record;
     *record.mutable_job() = entry.record;

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/state/failures.h"
 #include "coordinator/state/stepper.h"
+#include "coordinator/state/stop.h"
 #include "google/protobuf/util/time_util.h"
 
 namespace pixelrec::coordinator {
@@ -176,12 +177,14 @@ void Stepper::OnStarted(JobEntry& entry, GangRank& rank, int64_t from_step) {
   if (all && entry.job().state() == v1::JOB_STATE_STARTING && !entry.record.gang().has_failure()) {
     entry.start_deadline.reset();
     entry.running_since = now_.steady;
+    entry.counted_until = now_.steady;
+    const std::string before = entry.job().reason();
     SetState(entry, v1::JOB_STATE_RUNNING,
              absl::StrCat("all ", ranks.size(), ranks.size() == 1 ? " rank" : " ranks", " of generation ",
                           entry.job().generation(), " train"),
              {.ranks = ranks.size(), .from_step = from_step});
-    if (entry.record.has_cancellation()) {
-      entry.record.mutable_job()->set_reason("cancelling");
+    if (entry.record.has_cancellation() || entry.record.gang().has_stop()) {
+      entry.record.mutable_job()->set_reason(before);  // which says that they are to end
     }
   }
 }
@@ -244,6 +247,7 @@ void Reap(JobRecord& record, int keep, const std::string& successor) {
 
 void Stepper::OnStaged(JobEntry& entry, GangRank& rank, WorkerEntry& worker, v1::Artifact artifact) {
   artifact.set_generation(entry.job().generation());
+  CountRunTime(entry);
   v1::Job& job = *entry.record.mutable_job();
   if (artifact.kind() == v1::ARTIFACT_KIND_BEST_MODEL) {
     *job.mutable_best_model() = artifact;
@@ -325,10 +329,12 @@ void Stepper::OnExited(JobEntry& entry, GangRank& rank, WorkerEntry& worker, con
   rank.set_ended(true);
   rank.set_exit_code(exited.exit_code());
   rank.set_signal(exited.signal());
-  if (rank.stopped() || entry.record.has_cancellation()) {
+  const bool abnormal = exited.exit_code() != 0 || exited.signal() != 0;
+  const bool breaks_stop = abnormal && entry.record.gang().has_stop() && !StopsAtOnce(entry);
+  if (entry.record.has_cancellation() || (rank.stopped() && !breaks_stop)) {
     return;
   }
-  if (exited.exit_code() != 0 || exited.signal() != 0) {
+  if (abnormal) {
     FailGang(entry, &rank, ClassifyExit(exited));
     return;
   }

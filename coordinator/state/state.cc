@@ -1,5 +1,7 @@
 #include "coordinator/state/state.h"
 
+#include <algorithm>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/rpc/reasons.h"
@@ -25,55 +27,91 @@ void Forget(Index& index, const std::string& key, uint64_t number) {
 
 }  // namespace
 
-void State::Reindex(uint64_t number) {
-  auto it = jobs.find(number);
+void State::LeaveQueue(const JobEntry& entry) {
+  const uint64_t number = entry.record.number();
   live.erase(number);
   backing_off.erase(number);
-  if (it == jobs.end()) {
-    std::erase_if(waiting, [number](const auto& key) { return key.second == number; });
-    std::erase_if(by_id, [number](const auto& key) { return key.second == number; });
-    std::erase_if(by_request, [number](const auto& key) { return key.second == number; });
-    std::erase_if(by_output_dir, [number](const auto& key) { return key.second == number; });
-    for (auto& [name, numbers] : by_name) {
-      numbers.erase(number);
-    }
-    return;
+  if (auto place = places.find(number); place != places.end()) {
+    waiting.erase(place->second);
+    places.erase(place);
   }
-  const JobEntry& entry = it->second;
+  Forget(by_output_dir, entry.job().spec().output_dir(), number);
+}
+
+void State::Unindex(const JobEntry& entry) {
+  const uint64_t number = entry.record.number();
+  LeaveQueue(entry);
+  Forget(by_id, entry.job().job_id(), number);
+  Forget(by_request, entry.record.request_id(), number);
+  if (auto named = by_name.find(entry.job().spec().name()); named != by_name.end()) {
+    named->second.erase(number);
+    if (named->second.empty()) {
+      by_name.erase(named);
+    }
+  }
+}
+
+void State::Reindex(uint64_t number) {
+  const JobEntry& entry = jobs.at(number);
   const v1::Job& job = entry.job();
-  const std::pair<int, uint64_t> place{-job.spec().scheduling().priority(), number};
-  waiting.erase(place);
+  LeaveQueue(entry);
   by_id[job.job_id()] = number;
   by_name[job.spec().name()].insert(number);
   if (!entry.record.request_id().empty()) {
     by_request[entry.record.request_id()] = number;
   }
   if (entry.ended()) {
-    Forget(by_output_dir, job.spec().output_dir(), number);
-  } else {
-    by_output_dir[job.spec().output_dir()] = number;
-    if (entry.gang_lives()) {
-      live.insert(number);
-    } else {
-      waiting.insert(place);
-      if (entry.retry_at > std::chrono::microseconds(0)) {
-        backing_off.insert(number);
-      }
+    return;
+  }
+  by_output_dir[job.spec().output_dir()] = number;
+  if (entry.gang_lives()) {
+    live.insert(number);
+  } else if (entry.waits()) {
+    const QueueKey place = PlaceOf(entry.record, policy.aging);
+    waiting[place] = WaitingOf(entry.record);
+    places[number] = place;
+    if (entry.retry_at > std::chrono::microseconds(0)) {
+      backing_off.insert(number);
     }
   }
 }
 
+void State::RememberDeletion(const Deletion& deletion) {
+  constexpr size_t kRemembered = 1000;
+  deletions.push_back(deletion);
+  if (deletions.size() > kRemembered) {
+    deletions.pop_front();
+  }
+  next_number = std::max(next_number, deletion.next_number());
+}
+
+const JobEntry* State::Find(uint64_t number) const {
+  if (auto it = jobs.find(number); it != jobs.end()) {
+    return &it->second;
+  }
+  auto it = undo.deleted.find(number);
+  return it == undo.deleted.end() ? nullptr : &it->second;
+}
+
 void State::Rollback() {
+  for (auto& [number, entry] : undo.deleted) {
+    jobs[number] = std::move(entry);
+    Reindex(number);
+  }
+  if (undo.deletions.has_value()) {
+    deletions = *std::move(undo.deletions);
+  }
   for (auto& [number, before] : undo.jobs) {
     if (!before.has_value()) {
+      Unindex(jobs.at(number));
       jobs.erase(number);
-    } else {
-      auto& [old_entry, event_count] = *before;
-      JobEntry& entry = jobs[number];
-      old_entry.events.swap(entry.events);
-      old_entry.events.resize(event_count);
-      entry = std::move(old_entry);
+      continue;
     }
+    auto& [old_entry, event_count] = *before;
+    JobEntry& entry = jobs[number];
+    old_entry.events.swap(entry.events);
+    old_entry.events.resize(event_count);
+    entry = std::move(old_entry);
     Reindex(number);
   }
   for (auto& [id, before] : undo.workers) {
@@ -81,6 +119,13 @@ void State::Rollback() {
       workers[id] = std::move(*before);
     } else {
       workers.erase(id);
+    }
+  }
+  for (auto& [id, before] : undo.worker_records) {
+    if (before.has_value()) {
+      worker_records[id] = std::move(*before);
+    } else {
+      worker_records.erase(id);
     }
   }
   undo = {};

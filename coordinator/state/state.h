@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,6 +17,7 @@
 
 #include "absl/status/statusor.h"
 #include "coordinator/state/event.h"
+#include "coordinator/state/queue.h"
 #include "coordinator/state/record.pb.h"
 
 namespace pixelrec::coordinator {
@@ -32,7 +34,8 @@ struct Policy {
   std::chrono::milliseconds backoff_ceiling{30000};
   // An elastic job grows when its generation has trained for so long, onto workers that have been there for so long.
   std::chrono::milliseconds elastic_grow_after{30000};
-  int fruitless_limit = 5;  // restarts in a row without a new step, of failures that come from the job itself
+  std::chrono::seconds aging{600};  // waiting that counts as one more of priority
+  int fruitless_limit = 5;          // restarts in a row without a new step, of failures that come from the job itself
   std::chrono::seconds remember_lost_worker{600};
 };
 
@@ -59,9 +62,11 @@ struct WorkerEntry {
   std::chrono::microseconds rests_until{0};  // gets no rank before
   std::chrono::microseconds there_since{0};  // since it was last new or lost
   int losses = 0;
+  v1::DrainMode drain = v1::DRAIN_MODE_UNSPECIFIED;  // as its WorkerRecord says
 
   bool connected() const { return session != 0 && !lost; }
-  bool idle(Now now) const { return connected() && ranks.empty() && rests_until <= now.steady; }
+  bool usable() const { return connected() && drain == v1::DRAIN_MODE_UNSPECIFIED; }
+  bool idle(Now now) const { return usable() && ranks.empty() && rests_until <= now.steady; }
 };
 
 struct JobEntry {
@@ -74,10 +79,13 @@ struct JobEntry {
   std::optional<std::chrono::microseconds> kill_at;          // end of the blame window
   std::chrono::microseconds retry_at{0};                     // backoff
   std::optional<std::chrono::microseconds> running_since;    // the gang in RUNNING
+  std::optional<std::chrono::microseconds> counted_until;    // of that, into job.run_time
 
   const v1::Job& job() const { return record.job(); }
   bool ended() const;
   bool gang_lives() const { return record.has_gang() && !record.gang().over() && !ended(); }
+  // For workers; or for its backoff.
+  bool waits() const { return !ended() && !gang_lives() && job().state() != v1::JOB_STATE_PAUSED; }
 };
 
 struct State {
@@ -86,6 +94,8 @@ struct State {
   Policy policy;
   std::map<uint64_t, JobEntry> jobs;  // by number, the order of submission
   std::map<std::string, WorkerEntry> workers;
+  std::map<std::string, WorkerRecord> worker_records;  // of those that are or were drained
+  std::deque<Deletion> deletions;                      // the newest, in order
   uint64_t next_number = 1;
   std::chrono::microseconds last_tick{0};
 
@@ -95,17 +105,29 @@ struct State {
   std::map<std::string, uint64_t> by_request;     // request_id of the submission
   std::map<std::string, uint64_t> by_output_dir;  // live jobs only
   std::set<uint64_t> live;                        // with a gang that isn't over
-  std::set<std::pair<int, uint64_t>> waiting;     // (-priority, number): not ended, no live gang
+  std::map<QueueKey, Waiting> waiting;            // the queue
+  std::map<uint64_t, QueueKey> places;            // in the queue, by number
   std::set<uint64_t> backing_off;                 // of those, with a retry_at
 
   // What the steps since the last Accept() changed, as it was before.
   struct Undo {
     std::map<uint64_t, std::optional<std::pair<JobEntry, size_t>>> jobs;  // without events; their count
     std::map<std::string, std::optional<WorkerEntry>> workers;
+    std::map<std::string, std::optional<WorkerRecord>> worker_records;
+    std::map<uint64_t, JobEntry> deleted;
+    std::optional<std::deque<Deletion>> deletions;
   } undo;
 
-  // Brings the indexes in line with the job `number` (which may be gone).
+  // Brings the indexes in line with the job `number`.
   void Reindex(uint64_t number);
+  // Takes a job that is about to go out of them.
+  void Unindex(const JobEntry& entry);
+  // Of `live`, the queue and `by_output_dir`.
+  void LeaveQueue(const JobEntry& entry);
+  // Keeps the newest thousand, for repeats of their requests.
+  void RememberDeletion(const Deletion& deletion);
+  // Also one that a step since the last Accept() deleted; null: none.
+  const JobEntry* Find(uint64_t number) const;
   // The journal holds what the steps decided.
   void Accept() { undo = {}; }
   // The journal refused: as if the steps since the last Accept() had not been.

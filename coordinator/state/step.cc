@@ -4,6 +4,7 @@
 
 #include "coordinator/state/replay.h"
 #include "coordinator/state/stepper.h"
+#include "coordinator/state/time_limit.h"
 #include "google/protobuf/util/time_util.h"
 
 namespace pixelrec::coordinator {
@@ -37,7 +38,7 @@ std::chrono::microseconds NextDeadline(const State& state) {
   }
   for (uint64_t number : state.live) {
     const JobEntry& entry = state.jobs.at(number);
-    next = std::min({next, entry.start_deadline.value_or(next), entry.kill_at.value_or(next)});
+    next = std::min({next, entry.start_deadline.value_or(next), entry.kill_at.value_or(next), TimeLimitAt(entry)});
   }
   for (uint64_t number : state.backing_off) {
     const auto retry_at = state.jobs.at(number).retry_at;
@@ -58,6 +59,9 @@ void Stepper::Finish() {
   for (uint64_t number : dirty_) {
     *outcome_.records.emplace_back().mutable_job() = state_.jobs.at(number).record;
   }
+  for (const std::string& id : dirty_workers_) {
+    *outcome_.records.emplace_back().mutable_worker() = state_.worker_records.at(id);
+  }
   std::move(events_.begin(), events_.end(), std::back_inserter(outcome_.records));
 }
 
@@ -77,7 +81,22 @@ JobEntry& Stepper::Touch(uint64_t number) {
   return entry;
 }
 
+WorkerRecord& Stepper::TouchWorkerRecord(const std::string& id) {
+  dirty_workers_.insert(id);
+  if (!state_.undo.worker_records.contains(id)) {
+    auto it = state_.worker_records.find(id);
+    state_.undo.worker_records[id] = it == state_.worker_records.end() ? std::nullopt : std::make_optional(it->second);
+  }
+  return state_.worker_records[id];
+}
+
+void Stepper::Reindex(uint64_t number) {
+  due_ = true;
+  state_.Reindex(number);
+}
+
 WorkerEntry& Stepper::TouchWorker(const std::string& id) {
+  due_ = true;
   auto it = state_.workers.find(id);
   if (!state_.undo.workers.contains(id)) {
     state_.undo.workers[id] = it == state_.workers.end() ? std::nullopt : std::make_optional(it->second);
@@ -107,14 +126,23 @@ void Stepper::Append(JobEntry& entry, v1::JobEvent event) {
   entry.events.push_back(std::move(event));
 }
 
-void Stepper::SetState(JobEntry& entry, v1::JobState to, const std::string& reason, StartFacts start) {
+void Stepper::Tell(JobEntry& entry, const std::string& notice, v1::NoticeSeverity severity) {
+  v1::JobEvent event;
+  event.mutable_notice()->set_severity(severity);
+  event.mutable_notice()->set_text(notice);
+  event.mutable_notice()->set_rank(-1);
+  Append(entry, std::move(event));
+}
+
+void Stepper::SetState(JobEntry& entry, v1::JobState to, const std::string& reason, const ChangeFacts& facts) {
   v1::Job& job = *entry.record.mutable_job();
   v1::JobEvent event;
   event.mutable_state_change()->set_from(job.state());
   event.mutable_state_change()->set_to(to);
   event.mutable_state_change()->set_reason(reason);
-  event.mutable_state_change()->set_ranks(start.ranks);
-  event.mutable_state_change()->set_from_step(start.from_step);
+  event.mutable_state_change()->set_ranks(facts.ranks);
+  event.mutable_state_change()->set_from_step(facts.from_step);
+  event.mutable_state_change()->set_preempted_by(facts.preempted_by);
   job.set_state(to);
   job.set_reason(reason);
   const auto wall = TimeUtil::MicrosecondsToTimestamp(now_.wall.count());
@@ -134,6 +162,21 @@ GangRank* FindRank(JobEntry& entry, int32_t rank, const WorkerEntry& worker) {
     }
   }
   return nullptr;
+}
+
+bool Contains(const RequestIds& ids, const std::string& id) {
+  return !id.empty() && std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
+void Remember(RequestIds& ids, const std::string& id) {
+  constexpr int kRemembered = 16;
+  if (id.empty() || Contains(ids, id)) {
+    return;
+  }
+  if (ids.size() >= kRemembered) {
+    ids.erase(ids.begin());
+  }
+  *ids.Add() = id;
 }
 
 }  // namespace pixelrec::coordinator

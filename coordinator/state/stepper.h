@@ -1,5 +1,6 @@
 // Inside of step.h: one step in progress. Its member functions lie in the file named after their idea: submit.cc, workers.cc,
-// reports.cc, gangs.cc, damaged_checkpoint.cc, schedule.cc, elastic.cc.
+// pause.cc, deletion.cc, drain.cc, reports.cc, gangs.cc, stop.cc, time_limit.cc, damaged_checkpoint.cc, schedule.cc, preempt.cc,
+// elastic.cc.
 #pragma once
 
 #include <set>
@@ -11,10 +12,11 @@
 
 namespace pixelrec::coordinator {
 
-// Of a generation that starts.
-struct StartFacts {
-  int ranks = 0;
+// Of a change of state, beside its reason.
+struct ChangeFacts {
+  int ranks = 0;  // of a generation that starts
   int64_t from_step = 0;
+  std::string preempted_by = {};
 };
 
 class Stepper {
@@ -24,6 +26,14 @@ class Stepper {
   // submit.cc
   void On(const Submit& submit);
   void On(const Cancel& cancel);
+  // pause.cc
+  void On(const PauseJob& pause);
+  void On(const ResumeJob& resume);
+  // deletion.cc
+  void On(const DeleteJob& request);
+  // drain.cc
+  void On(const DrainWorker& drain);
+  void On(const UndrainWorker& undrain);
   // workers.cc
   void On(const WorkerRegistered& registered);
   void On(const WorkerBeat& beat);
@@ -39,11 +49,14 @@ class Stepper {
   // step.cc: access that remembers how it was.
   JobEntry& Touch(uint64_t number);
   WorkerEntry& TouchWorker(const std::string& id);
+  WorkerRecord& TouchWorkerRecord(const std::string& id);
+  void Reindex(uint64_t number);
   JobEntry* FindById(const std::string& job_id);
   void Send(const WorkerEntry& worker, v1::SessionResponse message);
   // To the job's history: stamps sequence, time, job and generation on the event's body.
   void Append(JobEntry& entry, v1::JobEvent event);
-  void SetState(JobEntry& entry, v1::JobState to, const std::string& reason, StartFacts start = {});
+  void Tell(JobEntry& entry, const std::string& notice, v1::NoticeSeverity severity = v1::NOTICE_SEVERITY_INFO);
+  void SetState(JobEntry& entry, v1::JobState to, const std::string& reason, const ChangeFacts& facts = {});
 
   // workers.cc
   void Lose(const std::string& worker_id, const std::string& why);
@@ -75,16 +88,41 @@ class Stepper {
   void SettleDeadlines(JobEntry& entry);
   void SettleGang(JobEntry& entry);
   void EndGang(JobEntry& entry);
+  void EndSucceeded(JobEntry& entry);
   void EndFailedGang(JobEntry& entry);
   void EndJob(JobEntry& entry, v1::JobState to, const std::string& reason);
+
+  // stop.cc: generations that are asked to end early, through nobody's failure.
+  void AskToStop(JobEntry& entry, StopCause cause, const std::string& by, const std::string& why);
+  void BreakStop(JobEntry& entry, const GangRank* rank, v1::Failure failure);
+  void EndStoppedGang(JobEntry& entry);
+  void EndPaused(JobEntry& entry);
+
+  // drain.cc
+  void SetDrain(const std::string& worker_id, v1::DrainMode mode, const std::string& request_id);
+  void MoveFrom(uint64_t number, const std::string& worker_id);
+
+  // time_limit.cc
+  void CountRunTime(JobEntry& entry);
+  void SettleTimeLimit(JobEntry& entry);
+  void EndOverTime(JobEntry& entry);
 
   // damaged_checkpoint.cc: of a gang that could not go on from its checkpoint; false: it isn't one of the job's.
   bool FallBack(JobEntry& entry);
 
   // schedule.cc
   void Schedule();
-  void Start(JobEntry& entry, const std::vector<const WorkerEntry*>& idle);
+  void StartWaiting();
+  bool BacksOff(uint64_t number) const;
+  void Start(JobEntry& entry, const std::vector<const WorkerEntry*>& choices, int most);
   void Park();
+
+  // preempt.cc
+  enum class Room { kMade, kNotNeeded, kOutOfReach };
+  void Preempt();
+  Room MakeRoom(uint64_t number, std::vector<const JobEntry*>& victims);
+  void Evict(uint64_t victim, JobEntry& preemptor);
+  void EndPreempted(JobEntry& entry);
 
   // elastic.cc
   void Grow();
@@ -96,10 +134,18 @@ class Stepper {
   State& state_;
   const Now now_;
   Outcome& outcome_;
+  // Something that decides who may start has changed.
+  bool due_ = false;
   std::set<uint64_t> dirty_;
+  std::set<std::string> dirty_workers_;
   std::vector<Record> events_;
 };
 
 GangRank* FindRank(JobEntry& entry, int32_t rank, const WorkerEntry& worker);
+
+// The newest of a bounded list of request ids, so that a repeat has no second effect. An empty id is none.
+using RequestIds = google::protobuf::RepeatedPtrField<std::string>;
+bool Contains(const RequestIds& ids, const std::string& id);
+void Remember(RequestIds& ids, const std::string& id);
 
 }  // namespace pixelrec::coordinator

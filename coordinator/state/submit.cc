@@ -37,7 +37,8 @@ void Stepper::On(const Submit& submit) {
   job.set_job_id(absl::StrCat(submit.spec.name(), "-", number));
   *job.mutable_spec() = submit.spec;
   *job.mutable_create_time() = TimeUtil::MicrosecondsToTimestamp(now_.wall.count());
-  state_.Reindex(number);
+  entry.record.set_waiting_since_us(now_.wall.count());
+  Reindex(number);
   SetState(entry, v1::JOB_STATE_PENDING, WaitingReason(state_, entry, now_));
   outcome_.job_number = number;
 }
@@ -73,11 +74,7 @@ void Stepper::On(const Cancel& cancel) {
   }
   const bool killed = cancel.now || entry.record.gang().role() == v1::TRAINER_ROLE_PREPARE;
   const char* how = killed ? "the ranks are killed" : "the ranks end at the next step, with a checkpoint";
-  v1::JobEvent event;
-  event.mutable_notice()->set_severity(v1::NOTICE_SEVERITY_INFO);
-  event.mutable_notice()->set_text(absl::StrCat("cancellation asked for: ", how));
-  event.mutable_notice()->set_rank(-1);
-  Append(entry, std::move(event));
+  Tell(entry, absl::StrCat("cancellation asked for: ", how));
   entry.record.mutable_job()->set_reason(absl::StrCat("cancelling: ", how));
   StopAll(entry, cancel.now);
 }

@@ -5,6 +5,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "coordinator/state/elastic.h"
+#include "coordinator/state/slots.h"
+#include "coordinator/state/time_limit.h"
 #include "google/protobuf/util/time_util.h"
 
 namespace pixelrec::coordinator {
@@ -20,12 +22,14 @@ std::string Seconds(std::chrono::microseconds duration) {
 }
 
 std::string WorkersNow(const State& state, Now now) {
-  int idle = 0, busy = 0, lost = 0, away = 0;
+  int idle = 0, busy = 0, lost = 0, away = 0, draining = 0, drained = 0;
   auto newest_loss = std::chrono::microseconds::min();
   for (const auto& [id, worker] : state.workers) {
     if (worker.lost) {
       ++lost;
       newest_loss = std::max(newest_loss, worker.lost_since);
+    } else if (worker.drain != v1::DRAIN_MODE_UNSPECIFIED) {
+      ++(worker.ranks.empty() ? drained : draining);
     } else if (worker.session == 0) {
       ++away;
     } else {
@@ -35,6 +39,12 @@ std::string WorkersNow(const State& state, Now now) {
   std::vector<std::string> parts = {Count(idle, "idle")};
   if (busy > 0) {
     parts.push_back(Count(busy, "busy"));
+  }
+  if (draining > 0) {
+    parts.push_back(Count(draining, "draining"));
+  }
+  if (drained > 0) {
+    parts.push_back(Count(drained, "drained"));
   }
   if (away > 0) {
     parts.push_back(Count(away, "reconnecting"));
@@ -58,10 +68,20 @@ std::string WaitingReason(const State& state, const JobEntry& entry, Now now) {
   if (entry.retry_at > now.steady) {
     absl::StrAppend(&reason, "; restarts in ", Seconds(entry.retry_at - now.steady + std::chrono::milliseconds(999)));
   }
+  if (entry.record.claims()) {
+    absl::StrAppend(&reason, "; jobs of lower priority stop to make room");
+  }
+  int kept = 0;
+  for (uint64_t number : state.live) {
+    kept += KeptFor(state.jobs.at(number));
+  }
+  if (kept > 0) {
+    absl::StrAppend(&reason, "; ", kept, kept == 1 ? " is" : " are", " kept for a job that prepares its dataset");
+  }
   // Counting stops where the exact number says nothing more.
   constexpr int kCounted = 100;
   int ahead = 0;
-  auto self = state.waiting.lower_bound({-entry.job().spec().scheduling().priority(), entry.record.number()});
+  auto self = state.waiting.lower_bound(PlaceOf(entry.record, state.policy.aging));
   while (self != state.waiting.begin() && ahead < kCounted) {
     --self;
     ++ahead;
@@ -110,6 +130,9 @@ v1::Job ViewJob(const State& state, const JobEntry& entry, Now now) {
   if (entry.progress.has_value()) {
     *job.mutable_progress() = *entry.progress;
   }
+  if (const auto ran = RunTime(entry, now); ran.count() > 0) {
+    *job.mutable_run_time() = TimeUtil::MicrosecondsToDuration(ran.count());
+  }
   if (entry.record.gang().role() == v1::TRAINER_ROLE_TRAIN) {
     for (const GangRank& rank : entry.record.gang().ranks()) {
       v1::RankPlacement& placement = *job.add_ranks();
@@ -118,19 +141,29 @@ v1::Job ViewJob(const State& state, const JobEntry& entry, Now now) {
       placement.set_pid(rank.ended() ? 0 : rank.pid());
     }
   }
-  const bool waits = !entry.ended() && !entry.gang_lives();
-  if (waits && entry.job().state() == v1::JOB_STATE_PENDING) {
+  if (entry.waits() && entry.job().state() == v1::JOB_STATE_PENDING) {
     job.set_reason(WaitingReason(state, entry, now));
-  } else if (waits) {
+  } else if (entry.waits()) {
     job.set_reason(absl::StrCat(entry.job().reason(), "; ", WaitingReason(state, entry, now)));
   }
   return job;
 }
 
+v1::WorkerState StateOf(const WorkerEntry& worker) {
+  if (worker.lost) {
+    return v1::WORKER_STATE_LOST;
+  }
+  if (worker.drain != v1::DRAIN_MODE_UNSPECIFIED) {
+    return worker.ranks.empty() ? v1::WORKER_STATE_DRAINED : v1::WORKER_STATE_DRAINING;
+  }
+  return worker.ranks.empty() ? v1::WORKER_STATE_IDLE : v1::WORKER_STATE_BUSY;
+}
+
 v1::Worker ViewWorker(const WorkerEntry& worker) {
   v1::Worker view;
   view.set_worker_id(worker.id);
-  view.set_state(worker.lost ? v1::WORKER_STATE_LOST : worker.ranks.empty() ? v1::WORKER_STATE_IDLE : v1::WORKER_STATE_BUSY);
+  view.set_state(StateOf(worker));
+  view.set_drain_mode(worker.drain);
   view.set_host(worker.info.host());
   view.set_device(worker.info.device());
   view.set_version(worker.info.version());

@@ -10,6 +10,7 @@ namespace pixelrec::coordinator {
 
 v1::Job ViewJob(const State& state, const JobEntry& entry, Now now);
 v1::Worker ViewWorker(const WorkerEntry& worker);
+v1::WorkerState StateOf(const WorkerEntry& worker);
 
 // "needs 2 workers; 1 idle, 1 lost 12 s ago", "needs 2 to 4 workers; 1 idle".
 std::string WaitingReason(const State& state, const JobEntry& entry, Now now);

@@ -5,6 +5,7 @@
 #include "absl/strings/str_format.h"
 #include "common/rpc/reasons.h"
 #include "coordinator/state/stepper.h"
+#include "coordinator/state/stop.h"
 #include "google/protobuf/util/time_util.h"
 
 namespace pixelrec::coordinator {
@@ -44,6 +45,9 @@ void Stepper::On(const WorkerRegistered& registered) {
     worker.there_since = now_.steady;
   }
   worker.id = registered.worker_id;
+  if (auto record = state_.worker_records.find(worker.id); record != state_.worker_records.end()) {
+    worker.drain = record->second.drain();
+  }
   worker.incarnation = registered.incarnation;
   worker.session = registered.session;
   worker.info = registered.info;
@@ -115,7 +119,7 @@ void Stepper::Resend(WorkerEntry& worker, JobEntry& entry, GangRank& rank, bool 
     }
   }
   if (rank.stopped()) {
-    SendStop(entry, rank, !entry.record.has_cancellation() || entry.record.cancellation().now());
+    SendStop(entry, rank, StopsAtOnce(entry));
   } else if (entry.record.gang().grows() && !entry.record.gang().has_failure()) {
     SendStop(entry, rank, false);
   } else if (rank.rank() != 0 && !rank.started() && entry.record.gang().has_rendezvous()) {
@@ -149,6 +153,7 @@ void Stepper::On(const WorkerDisconnected& disconnected) {
 }
 
 void Stepper::On(const Tick&) {
+  due_ = true;
   const microseconds lease = state_.policy.lease;
   // After a pause of this very process (SIGSTOP, a suspended machine) the beats lie unread in the sockets: one lease of grace.
   const bool stood_still = state_.last_tick != microseconds(0) && now_.steady - state_.last_tick > lease;
@@ -160,7 +165,8 @@ void Stepper::On(const Tick&) {
       worker.lease_until = std::max(worker.lease_until, now_.steady + lease);
     } else if (!worker.lost && worker.lease_until <= now_.steady) {
       silent.push_back(id);
-    } else if (worker.lost && worker.lost_since + state_.policy.remember_lost_worker <= now_.steady) {
+    } else if (worker.lost && worker.drain == v1::DRAIN_MODE_UNSPECIFIED &&
+               worker.lost_since + state_.policy.remember_lost_worker <= now_.steady) {
       forgotten.push_back(id);
     }
   }

@@ -20,7 +20,8 @@ v1::RankExited Exited(int code, int signal, const std::string& tail = "") {
 TEST(ClassOf, SeparatesWhoseBudgetIsBurned) {
   for (v1::FailureCause cause :
        {v1::FAILURE_CAUSE_BAD_SPEC, v1::FAILURE_CAUSE_BAD_DATA, v1::FAILURE_CAUSE_BAD_MODEL, v1::FAILURE_CAUSE_OUT_OF_MEMORY,
-        v1::FAILURE_CAUSE_NONFINITE_LOSS, v1::FAILURE_CAUSE_OUTPUT_UNWRITABLE, v1::FAILURE_CAUSE_LOSS_COLLAPSE}) {
+        v1::FAILURE_CAUSE_NONFINITE_LOSS, v1::FAILURE_CAUSE_OUTPUT_UNWRITABLE, v1::FAILURE_CAUSE_LOSS_COLLAPSE,
+        v1::FAILURE_CAUSE_TIME_LIMIT}) {
     EXPECT_EQ(ClassOf(cause), FailureClass::kUser) << CauseName(cause);
   }
   for (v1::FailureCause cause :

@@ -19,7 +19,7 @@ class RandomEvents : public ::testing::TestWithParam<unsigned> {
   std::string AnyWorker() { return "w" + std::to_string(Draw(4)); }
 
   void Act() {
-    switch (Draw(14)) {
+    switch (Draw(20)) {
       case 0:
         return Submit();
       case 1:
@@ -41,9 +41,44 @@ class RandomEvents : public ::testing::TestWithParam<unsigned> {
       case 7:
         if (Draw(3) == 0) refused_ = true;
         return;
+      case 8:
+        return Pause();
+      case 9:
+        return Resume();
+      case 10:
+        return Drain();
+      case 11:
+        return Delete();
       default:
         return Report();
     }
+  }
+
+  void Drain() {
+    if (Draw(2) == 0) {
+      MaybeRefuse();
+      sim_.Step(DrainWorker{AnyWorker(), static_cast<v1::DrainMode>(Draw(3)), Draw(2) == 0 ? "" : "d" + std::to_string(Draw(9))});
+    } else {
+      MaybeRefuse();
+      sim_.Step(UndrainWorker{AnyWorker(), Draw(2) == 0 ? "" : "d" + std::to_string(Draw(9))});
+    }
+  }
+
+  void Delete() {
+    MaybeRefuse();
+    sim_.Step(DeleteJob{"j" + std::to_string(Draw(5)), Draw(2) == 0 ? "" : "x" + std::to_string(Draw(9))});
+  }
+
+  void Pause() {
+    if (Draw(3) == 0) {
+      MaybeRefuse();
+      sim_.Step(PauseJob{"j" + std::to_string(Draw(5)), Draw(3) == 0, Draw(2) == 0 ? "" : "p" + std::to_string(Draw(9))});
+    }
+  }
+
+  void Resume() {
+    MaybeRefuse();
+    sim_.Step(ResumeJob{"j" + std::to_string(Draw(5)), Draw(2) == 0 ? "" : "p" + std::to_string(Draw(9))});
   }
 
   void Submit() {
@@ -51,6 +86,8 @@ class RandomEvents : public ::testing::TestWithParam<unsigned> {
     v1::JobSpec spec = Simulation::Spec("j" + std::to_string(Draw(5)), 1 + Draw(3));
     spec.mutable_scheduling()->set_priority(Draw(3) * 10);
     spec.mutable_scheduling()->mutable_max_restarts()->set_user(Draw(2));
+    spec.mutable_scheduling()->mutable_max_restarts()->set_preemption(Draw(3) - 1);
+    if (Draw(3) == 0) spec.mutable_scheduling()->mutable_time_limit()->set_seconds(1 + Draw(20));
     spec.mutable_distributed()->set_max_workers(spec.distributed().min_workers() + Draw(2));
     MaybeRefuse();
     sim_.Submit(spec, Draw(2) == 0 ? "" : "r" + std::to_string(Draw(20)));
@@ -165,6 +202,7 @@ class RandomEvents : public ::testing::TestWithParam<unsigned> {
       EXPECT_GE(job.generation(), generations_[number]) << "generations never fall";
       generations_[number] = job.generation();
       EXPECT_EQ(state.live.contains(number), entry.gang_lives());
+      EXPECT_FALSE(job.state() == v1::JOB_STATE_PAUSED && (entry.gang_lives() || !entry.record.has_pause()));
       for (size_t i = 0; i < entry.events.size(); ++i) {
         ASSERT_EQ(entry.events[i].sequence(), i + 1);
       }
@@ -172,6 +210,9 @@ class RandomEvents : public ::testing::TestWithParam<unsigned> {
         EXPECT_TRUE(job.has_finish_time());
         EXPECT_EQ(entry.record.gang().has_failure() && job.state() == v1::JOB_STATE_SUCCEEDED, false);
       }
+      EXPECT_EQ(state.places.contains(number), entry.waits());
+      const int budget = job.spec().scheduling().max_restarts().preemption();
+      EXPECT_TRUE(budget < 0 || job.preemptions() <= budget) << job.job_id();
       if (job.has_checkpoint()) {
         ASSERT_GT(entry.record.checkpoints_size(), 0);
         EXPECT_EQ(entry.record.checkpoints().rbegin()->path(), job.checkpoint().path());
@@ -191,6 +232,7 @@ class RandomEvents : public ::testing::TestWithParam<unsigned> {
         }
       }
     }
+    EXPECT_EQ(state.places.size(), state.waiting.size());
     for (const auto& [worker, jobs] : used) {
       EXPECT_LE(jobs.size(), 1u) << worker << " works for two jobs";
       ASSERT_TRUE(state.workers.contains(worker)) << worker;
@@ -199,6 +241,10 @@ class RandomEvents : public ::testing::TestWithParam<unsigned> {
 
   // Everyone is healthy from now on: workers come back and trainers do what they are told.
   void Heal() {
+    for (const auto& [number, entry] : std::map<uint64_t, JobEntry>(sim_.state().jobs)) {
+      if (entry.record.has_pause()) sim_.Step(ResumeJob{entry.job().job_id(), ""});
+    }
+    for (int i = 0; i < 4; ++i) sim_.Step(UndrainWorker{"w" + std::to_string(i), ""});
     for (int i = 0; i < 4; ++i) {
       const std::string id = "w" + std::to_string(i);
       sim_.Mute(id, false);

@@ -26,6 +26,7 @@ Outcome Simulation::Step(const Event& event) {
     state_.Rollback();
     outcome.actions.clear();
     outcome.records.clear();
+    outcome.deletion.reset();
   } else {
     for (const Record& record : outcome.records) {
       journal_.push_back(record.SerializeAsString());
@@ -52,6 +53,9 @@ void Simulation::CheckReplay() const {
   ASSERT_EQ(SnapshotRecords(replayed_), SnapshotRecords(state_));
   ASSERT_EQ(replayed_.live, state_.live);
   ASSERT_EQ(replayed_.waiting, state_.waiting);
+  ASSERT_EQ(replayed_.next_number <= state_.next_number, true);
+  ASSERT_EQ(replayed_.by_request, state_.by_request);
+  ASSERT_EQ(replayed_.by_name, state_.by_name);
   ASSERT_EQ(replayed_.by_id, state_.by_id);
   ASSERT_EQ(replayed_.by_output_dir, state_.by_output_dir);
 }

@@ -143,6 +143,11 @@ class Transcript {
     const std::string verb = c.Word(0);
     if (verb == "submit") return Print(Submit(c));
     if (verb == "cancel") return Print(sim_.Step(Cancel{c.Word(1), c.Word(2) == "now", c.Text("request")}));
+    if (verb == "pause") return Print(sim_.Step(PauseJob{c.Word(1), c.Word(2) == "now", c.Text("request")}));
+    if (verb == "resume") return Print(sim_.Step(ResumeJob{c.Word(1), c.Text("request")}));
+    if (verb == "delete") return Print(sim_.Step(DeleteJob{c.Word(1), c.Text("request")}));
+    if (verb == "drain") return Print(sim_.Step(DrainWorker{c.Word(1), DrainModeOf(c.Word(2)), c.Text("request")}));
+    if (verb == "undrain") return Print(sim_.Step(UndrainWorker{c.Word(1), c.Text("request")}));
     if (verb == "connect") return Print(Connect(c));
     if (verb == "disconnect") return Print(sim_.Disconnect(c.Word(1)));
     if (verb == "report") return Print(Report(c));
@@ -157,6 +162,10 @@ class Transcript {
     return "";
   }
 
+  static v1::DrainMode DrainModeOf(const std::string& word) {
+    return word == "finish" ? v1::DRAIN_MODE_LET_JOBS_FINISH : v1::DRAIN_MODE_UNSPECIFIED;
+  }
+
   Outcome Submit(const Command& c) {
     v1::JobSpec spec = Simulation::Spec(c.Word(1), c.Int("workers", 1));
     spec.mutable_distributed()->set_min_workers(c.Int("min", spec.distributed().min_workers()));
@@ -164,6 +173,10 @@ class Transcript {
     spec.mutable_scheduling()->set_priority(c.Int("priority", 50));
     spec.mutable_scheduling()->mutable_max_restarts()->set_user(c.Int("user", 0));
     spec.mutable_scheduling()->mutable_max_restarts()->set_infrastructure(c.Int("infrastructure", 20));
+    spec.mutable_scheduling()->mutable_max_restarts()->set_preemption(c.Int("preemption", -1));
+    if (c.values.contains("limit")) {
+      spec.mutable_scheduling()->mutable_time_limit()->set_seconds(c.Int("limit"));
+    }
     spec.mutable_checkpoint()->set_keep(c.Int("keep", 2));
     spec.set_output_dir(c.Text("output", spec.output_dir()));
     return sim_.Submit(spec, c.Text("request"));
@@ -281,6 +294,9 @@ class Transcript {
 
   static std::string Print(const Outcome& outcome) {
     std::string output;
+    if (outcome.deletion.has_value()) {
+      absl::StrAppend(&output, "deleted ", outcome.deletion->job_id(), ", files in ", outcome.deletion->output_dir(), "\n");
+    }
     if (!outcome.status.ok()) {
       absl::StrAppend(&output, "refused ", absl::StatusCodeToString(outcome.status.code()), ": ", outcome.status.message(), "\n");
     }
@@ -318,8 +334,17 @@ class Transcript {
       absl::StrAppend(&output, "  restarts: ", job.user_restarts(), " user, ", job.infrastructure_restarts(),
                       " infrastructure\n");
     }
+    if (job.preemptions() > 0) {
+      absl::StrAppend(&output, "  preempted ", job.preemptions(), job.preemptions() == 1 ? " time\n" : " times\n");
+    }
+    if (job.spec().scheduling().has_time_limit()) {
+      absl::StrAppend(&output, "  ran for ", job.run_time().seconds(), " s of ", job.spec().scheduling().time_limit().seconds(),
+                      " s\n");
+    }
     if (job.has_failure()) {
-      absl::StrAppend(&output, "  failure ", CauseName(job.failure().cause()), " rank ", job.failure().rank(), "\n");
+      absl::StrAppend(&output, "  failure ", CauseName(job.failure().cause()), " rank ", job.failure().rank(),
+                      job.failure().cause() == v1::FAILURE_CAUSE_TIME_LIMIT ? absl::StrCat(": ", job.failure().hint()) : "",
+                      "\n");
     }
     return output;
   }
