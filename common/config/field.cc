@@ -15,10 +15,25 @@ using nlohmann::json;
 constexpr size_t kMaxStringBytes = 4096;
 constexpr size_t kMaxEntries = 64;
 
+// As users write it: "90s", "2h".
+std::string DurationText(int64_t milliseconds) {
+  for (const auto& [unit, length] : {std::pair("h", 3600'000), std::pair("m", 60'000), std::pair("s", 1000)}) {
+    if (milliseconds != 0 && milliseconds % length == 0) return absl::StrCat(milliseconds / length, unit);
+  }
+  return absl::StrCat(milliseconds, "ms");
+}
+
+std::string NumberText(const Field& field, const json& value) {
+  return field.type == FieldType::kDuration && value.is_number_integer() ? DurationText(value.get<int64_t>())
+                                                                         : DisplayValue(value);
+}
+
 std::string RangeText(const Field& field) {
-  if (field.min && field.max) return absl::StrCat("must be between ", *field.min, " and ", *field.max);
-  if (field.min) return absl::StrCat("must be ", field.min_exclusive ? "> " : ">= ", *field.min);
-  return absl::StrCat("must be <= ", *field.max);
+  if (field.min && field.max) {
+    return absl::StrCat("must be between ", NumberText(field, *field.min), " and ", NumberText(field, *field.max));
+  }
+  if (field.min) return absl::StrCat("must be ", field.min_exclusive ? "> " : ">= ", NumberText(field, *field.min));
+  return absl::StrCat("must be <= ", NumberText(field, *field.max));
 }
 
 bool InRange(const Field& field, const json& value) {
@@ -52,7 +67,7 @@ std::string RefusalOfString(const Field& field, const std::string& value) {
 
 std::string RefusalOfElement(const Field& field, const json& value) {
   if (value.is_string()) return RefusalOfString(field, value.get_ref<const std::string&>());
-  if (value.is_number() && !InRange(field, value)) return absl::StrCat(RangeText(field), " (got ", DisplayValue(value), ")");
+  if (value.is_number() && !InRange(field, value)) return absl::StrCat(RangeText(field), " (got ", NumberText(field, value), ")");
   return "";
 }
 

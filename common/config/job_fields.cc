@@ -213,10 +213,15 @@ void AddRest(std::vector<Field>& table) {
           .AtLeast(-1));
   table.push_back(
       Int("spec.scheduling.max_restarts.infrastructure", 20, "Restarts after a lost worker or a killed trainer.").AtLeast(-1));
-  table.push_back(Int("spec.scheduling.max_restarts.preemption", -1, "Restarts after another job took the workers.").AtLeast(-1));
-  table.push_back(MakeField(kDuration, "spec.scheduling.time_limit", nullptr, "The job is stopped after this time (\"2h\").")
+  table.push_back(Int("spec.scheduling.max_restarts.preemption", -1,
+                      "Restarts after a job of higher priority took the workers; -1: no limit.")
+                      .AtLeast(-1));
+  constexpr int64_t kSecond = 1000, kYear = int64_t{365} * 24 * 3600 * kSecond;
+  table.push_back(MakeField(kDuration, "spec.scheduling.time_limit", nullptr,
+                            "Training time (\"2h\") after which the job stops with a checkpoint and has failed; null: none.")
                       .Nullable()
-                      .OnlyNow({nullptr}, "time limits are not built yet; leave it out"));
+                      .AtLeast(kSecond)
+                      .AtMost(kYear));
   table.push_back(Path("spec.output_dir", "Receives checkpoint-epoch-N/, best_model/ and logs/.").Required());
   table.push_back(
       Enum("spec.output_policy", "new", {"new", "resume", "replace"},

@@ -1,5 +1,7 @@
 #include "common/config/spec_access.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -80,9 +82,16 @@ json SingularToJson(const Message& message, const FieldDescriptor& descriptor) {
     case FieldDescriptor::CPPTYPE_ENUM:
       return EnumToJson(*descriptor.enum_type(), reflection.GetEnumValue(message, &descriptor));
     default:
-      // A message the table knows only as "set or not" (early_stopping, time_limit).
-      return json::object({{"set", true}});
+      break;
   }
+  if (descriptor.message_type() == google::protobuf::Duration::descriptor()) {
+    const auto& duration = static_cast<const google::protobuf::Duration&>(reflection.GetMessage(message, &descriptor));
+    // Saturated: what doesn't fit is out of any range.
+    constexpr int64_t kMost = INT64_MAX / 1000 - 1;
+    return std::clamp(duration.seconds(), -kMost, kMost) * 1000 + duration.nanos() / 1000000;
+  }
+  // A message the table knows only as "set or not" (early_stopping).
+  return json::object({{"set", true}});
 }
 
 void AppendRepeated(Message& message, const FieldDescriptor& descriptor, const json& value) {
@@ -129,7 +138,12 @@ void SetSingular(Message& message, const FieldDescriptor& descriptor, const json
       return reflection.SetEnum(&message, &descriptor, named);
     }
     default:
-      return;
+      break;
+  }
+  if (descriptor.message_type() == google::protobuf::Duration::descriptor()) {
+    auto& duration = static_cast<google::protobuf::Duration&>(*reflection.MutableMessage(&message, &descriptor));
+    duration.set_seconds(value.get<int64_t>() / 1000);
+    duration.set_nanos(static_cast<int32_t>(value.get<int64_t>() % 1000 * 1000000));
   }
 }
 

@@ -11,7 +11,7 @@ using Names = std::string_view;
 
 constexpr Names kJobStates[] = {"PENDING", "PREPARING", "STARTING", "RUNNING",  "RECOVERING",
                                 "PAUSED",  "SUCCEEDED", "FAILED",   "CANCELLED"};
-constexpr Names kWorkerStates[] = {"IDLE", "BUSY", "LOST"};
+constexpr Names kWorkerStates[] = {"IDLE", "BUSY", "LOST", "DRAINING", "DRAINED"};
 constexpr Names kDropReasons[] = {"coalesced", "slow_reader"};
 constexpr Names kStepPhases[] = {"data", "forward", "backward", "comm", "optimizer"};
 constexpr Names kCheckpointPhases[] = {"write", "commit", "publish"};
@@ -41,6 +41,10 @@ const CounterDef<2> kJobStateTransitionsTotal{
     {{{"to", kJobStates}, {"cause"}}}};
 const CounterDef<2> kJobRestartsTotal{
     "pixelrec_job_restarts_total", Page::kCoordinator, "Generations a job lost, by cause.", {{{"job_id"}, {"cause"}}}};
+const CounterDef<0> kJobPreemptionsTotal{"pixelrec_job_preemptions_total",
+                                         Page::kCoordinator,
+                                         "Generations stopped to give their workers to a job of higher priority.",
+                                         {}};
 const HistogramDef<0> kJobRecoverySeconds{"pixelrec_job_recovery_seconds",
                                           Page::kCoordinator,
                                           "Time from a generation's loss to the next one's first step.",
@@ -146,6 +150,7 @@ std::vector<Row> Catalogue() {
           Erase(kJobQueueWaitSeconds),
           Erase(kJobStateTransitionsTotal),
           Erase(kJobRestartsTotal),
+          Erase(kJobPreemptionsTotal),
           Erase(kJobRecoverySeconds),
           Erase(kJobProgressRatio),
           Erase(kJobEtaSeconds),

@@ -68,6 +68,7 @@ extern const GaugeDef<3> kJobInfo;  // job_id, name, output_dir; value 1
 extern const HistogramDef<0> kJobQueueWaitSeconds;
 extern const CounterDef<2> kJobStateTransitionsTotal;  // to, cause: a failure's cause without FAILURE_CAUSE_, or "none"
 extern const CounterDef<2> kJobRestartsTotal;          // job_id, cause
+extern const CounterDef<0> kJobPreemptionsTotal;
 extern const HistogramDef<0> kJobRecoverySeconds;
 extern const GaugeDef<1> kJobProgressRatio;                     // job_id
 extern const GaugeDef<1> kJobEtaSeconds;                        // job_id

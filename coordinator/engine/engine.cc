@@ -70,7 +70,7 @@ void Engine::Enqueue(Item item) {
     }
   }
   if (item.reply) {
-    item.reply(Stopping(), v1::Job());
+    item.reply({.status = Stopping()});
   }
   if (auto* read = std::get_if<Reader>(&item.work)) {
     (*read)(nullptr, Now());
@@ -185,8 +185,8 @@ void Engine::Process(std::vector<Item> items) {
     outcomes.push_back(event != nullptr ? Step(state_, *event, now_) : Outcome());
   }
   if (absl::Status status = Commit(outcomes); status.ok()) {
-    state_.Accept();
     Perform(items, outcomes);
+    state_.Accept();
     MaybeCompact();
   } else {
     state_.Rollback();
@@ -238,16 +238,40 @@ void Engine::Perform(std::vector<Item>& items, std::vector<Outcome>& outcomes) {
     for (Action& action : outcome.actions) {
       Act(action);
     }
+    if (outcome.deletion.has_value()) {
+      DropListeners(*outcome.deletion);
+    }
     if (options_.instruments != nullptr) {
       options_.instruments->Stepped(state_, *event, outcome, now_);
     }
     if (item.reply) {
-      auto job = state_.jobs.find(outcome.job_number);
-      item.reply(outcome.status, job == state_.jobs.end() ? v1::Job() : ViewJob(state_, job->second, now_));
+      item.reply(MakeAnswer(outcome));
     }
     if (item.done) {
       item.done();
     }
+  }
+}
+
+Engine::Answer Engine::MakeAnswer(const Outcome& outcome) const {
+  Answer answer{.status = outcome.status, .deletion = outcome.deletion.value_or(Deletion())};
+  if (const JobEntry* job = state_.Find(outcome.job_number)) {
+    answer.job = ViewJob(state_, *job, now_);
+  }
+  if (auto worker = state_.workers.find(outcome.worker_id); worker != state_.workers.end()) {
+    answer.worker = ViewWorker(worker->second);
+  }
+  return answer;
+}
+
+void Engine::DropListeners(const Deletion& deletion) {
+  auto it = listeners_.find(deletion.number());
+  if (it == listeners_.end()) {
+    return;
+  }
+  for (const std::shared_ptr<JobListener>& listener : it->second) {
+    listener->Stopped(
+        rpc::Refuse(absl::StatusCode::kNotFound, rpc::kJobNotFound, absl::StrCat("job ", deletion.job_id(), " was deleted")));
   }
 }
 
@@ -261,7 +285,7 @@ void Engine::Act(Action& action) {
     }
   } else if (auto* publish = std::get_if<PublishEvent>(&action)) {
     if (auto it = listeners_.find(publish->job_number); it != listeners_.end()) {
-      const uint64_t length = state_.jobs.at(publish->job_number).events.size();
+      const uint64_t length = state_.Find(publish->job_number)->events.size();
       for (const std::shared_ptr<JobListener>& listener : it->second) {
         listener->Changed(length);
       }
@@ -293,7 +317,7 @@ void Engine::Refuse(std::vector<Item>& items, const absl::Status& status) {
       item.sink->Close(status);
     }
     if (item.reply) {
-      item.reply(status, v1::Job());
+      item.reply({.status = status});
     }
     if (item.done) {
       item.done();

@@ -62,8 +62,15 @@ class Engine {
   static absl::StatusOr<std::unique_ptr<Engine>> Start(Options options, std::unique_ptr<Journal> journal);
   ~Engine();
 
-  // Submit or Cancel. `reply` is called once the decision is durable, with the job as it is then.
-  using Reply = std::function<void(const absl::Status& status, const v1::Job& job)>;
+  // What became of a client's request, and what it was about, as that is now.
+  struct Answer {
+    absl::Status status;
+    v1::Job job;
+    v1::Worker worker;
+    Deletion deletion;
+  };
+  // `reply` is called once the decision is durable.
+  using Reply = std::function<void(const Answer& answer)>;
   void Mutate(Event event, Reply reply);
 
   // Calls `read` with the committed state; with null once the engine is stopped.
@@ -109,6 +116,8 @@ class Engine {
   absl::Status Commit(const std::vector<Outcome>& outcomes);
   void Perform(std::vector<Item>& items, std::vector<Outcome>& outcomes);
   void Act(Action& action);
+  Answer MakeAnswer(const Outcome& outcome) const;
+  void DropListeners(const Deletion& deletion);
   void Refuse(std::vector<Item>& items, const absl::Status& status);
   void MaybeCompact();
   void Farewell();

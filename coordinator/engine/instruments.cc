@@ -1,9 +1,11 @@
 #include "coordinator/engine/instruments.h"
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/metrics/catalogue.h"
 #include "common/metrics/family.h"
 #include "coordinator/state/failures.h"
+#include "coordinator/state/view.h"
 #include "google/protobuf/util/time_util.h"
 
 namespace pixelrec::coordinator {
@@ -33,6 +35,7 @@ struct Instruments::Families {
         queue_wait(r, metrics::kJobQueueWaitSeconds),
         transitions(r, metrics::kJobStateTransitionsTotal),
         restarts(r, metrics::kJobRestartsTotal),
+        preemptions(r, metrics::kJobPreemptionsTotal),
         recovery(r, metrics::kJobRecoverySeconds),
         progress(r, metrics::kJobProgressRatio),
         eta(r, metrics::kJobEtaSeconds),
@@ -48,6 +51,7 @@ struct Instruments::Families {
   metrics::Family<prometheus::Histogram, 0> queue_wait;
   metrics::Family<prometheus::Counter, 2> transitions;
   metrics::Family<prometheus::Counter, 2> restarts;
+  metrics::Family<prometheus::Counter, 0> preemptions;
   metrics::Family<prometheus::Histogram, 0> recovery;
   metrics::Family<prometheus::Gauge, 1> progress;
   metrics::Family<prometheus::Gauge, 1> eta;
@@ -75,8 +79,12 @@ void Instruments::Replayed(const State& state) {
 void Instruments::Stepped(const State& state, const Event& event, const Outcome& outcome, Now now) {
   for (const Action& action : outcome.actions) {
     if (const auto* publish = std::get_if<PublishEvent>(&action)) {
-      OnJobEvent(state.jobs.at(publish->job_number), publish->event, now);
+      OnJobEvent(*state.Find(publish->job_number), publish->event, now);
     }
+  }
+  if (const JobEntry* deleted =
+          outcome.records.empty() || !outcome.deletion.has_value() ? nullptr : state.Find(outcome.deletion->number())) {
+    families_->jobs.With({StateName(deleted->job().state())}).Decrement();
   }
   if (const auto* beat = std::get_if<WorkerBeat>(&event)) {
     if (auto it = state.workers.find(beat->worker_id); it != state.workers.end()) {
@@ -88,16 +96,19 @@ void Instruments::Stepped(const State& state, const Event& event, const Outcome&
 }
 
 void Instruments::CountWorkers(const State& state) {
-  int idle = 0, busy = 0, lost = 0;
+  std::map<v1::WorkerState, int> count;
   for (const auto& [id, worker] : state.workers) {
-    ++(worker.lost ? lost : worker.ranks.empty() ? idle : busy);
+    ++count[StateOf(worker)];
     if (workers_.insert(id).second) {
       families_->heartbeat.With({id}).Set(Seconds(worker.last_beat_wall));
     }
   }
-  families_->workers.With({"IDLE"}).Set(idle);
-  families_->workers.With({"BUSY"}).Set(busy);
-  families_->workers.With({"LOST"}).Set(lost);
+  for (const std::string_view name : metrics::kWorkers.labels[0].known) {
+    v1::WorkerState worker_state = v1::WORKER_STATE_UNSPECIFIED;
+    if (v1::WorkerState_Parse(absl::StrCat("WORKER_STATE_", name), &worker_state)) {
+      families_->workers.With({std::string(name)}).Set(count[worker_state]);
+    }
+  }
   std::erase_if(workers_, [&](const std::string& id) {
     const bool forgotten = !state.workers.contains(id);
     if (forgotten) {
@@ -135,6 +146,9 @@ void Instruments::OnStateChange(const JobEntry& entry, const v1::JobEvent& event
   if (change.from() == v1::JOB_STATE_PENDING && event.generation() == 1) {
     const int64_t created = google::protobuf::util::TimeUtil::TimestampToMicroseconds(entry.job().create_time());
     families_->queue_wait.With({}).Observe(Seconds(now.wall - std::chrono::microseconds(created)));
+  }
+  if (!change.preempted_by().empty()) {
+    families_->preemptions.With({}).Increment();
   }
   if (change.to() == v1::JOB_STATE_RECOVERING) {
     families_->restarts.With({entry.job().job_id(), cause}).Increment();

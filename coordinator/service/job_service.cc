@@ -49,6 +49,23 @@ ServerUnaryReactor* JobService::Answer(CallbackServerContext* context, std::func
   return reactor;
 }
 
+template <typename Response>
+ServerUnaryReactor* JobService::Change(CallbackServerContext* context, Event event, Response* response) {
+  ServerUnaryReactor* reactor = context->DefaultReactor();
+  engine_.Mutate(std::move(event), [reactor, response](const Engine::Answer& answer) {
+    if constexpr (requires { response->mutable_job(); }) {
+      *response->mutable_job() = answer.job;
+    } else if constexpr (requires { response->mutable_worker(); }) {
+      *response->mutable_worker() = answer.worker;
+    } else {
+      response->set_job_id(answer.deletion.job_id());
+      response->set_output_dir(answer.deletion.output_dir());
+    }
+    reactor->Finish(rpc::ToGrpc(answer.status));
+  });
+  return reactor;
+}
+
 ServerUnaryReactor* JobService::SubmitJob(CallbackServerContext* context, const v1::SubmitJobRequest* request,
                                           v1::SubmitJobResponse* response) {
   ServerUnaryReactor* reactor = context->DefaultReactor();
@@ -61,22 +78,37 @@ ServerUnaryReactor* JobService::SubmitJob(CallbackServerContext* context, const 
   }
   Submit submit{.request_id = request->request_id(), .spec = std::move(spec)};
   submit.global_batch_size = static_cast<int32_t>(config::GlobalBatchSize(submit.spec));
-  engine_.Mutate(std::move(submit), [reactor, response](const absl::Status& done, const v1::Job& job) {
-    *response->mutable_job() = job;
-    reactor->Finish(rpc::ToGrpc(done));
-  });
-  return reactor;
+  return Change(context, std::move(submit), response);
 }
 
 ServerUnaryReactor* JobService::CancelJob(CallbackServerContext* context, const v1::CancelJobRequest* request,
                                           v1::CancelJobResponse* response) {
-  ServerUnaryReactor* reactor = context->DefaultReactor();
-  engine_.Mutate(Cancel{request->job(), request->now(), request->request_id()},
-                 [reactor, response](const absl::Status& done, const v1::Job& job) {
-                   *response->mutable_job() = job;
-                   reactor->Finish(rpc::ToGrpc(done));
-                 });
-  return reactor;
+  return Change(context, Cancel{request->job(), request->now(), request->request_id()}, response);
+}
+
+ServerUnaryReactor* JobService::PauseJob(CallbackServerContext* context, const v1::PauseJobRequest* request,
+                                         v1::PauseJobResponse* response) {
+  return Change(context, coordinator::PauseJob{request->job(), request->now(), request->request_id()}, response);
+}
+
+ServerUnaryReactor* JobService::ResumeJob(CallbackServerContext* context, const v1::ResumeJobRequest* request,
+                                          v1::ResumeJobResponse* response) {
+  return Change(context, coordinator::ResumeJob{request->job(), request->request_id()}, response);
+}
+
+ServerUnaryReactor* JobService::DeleteJob(CallbackServerContext* context, const v1::DeleteJobRequest* request,
+                                          v1::DeleteJobResponse* response) {
+  return Change(context, coordinator::DeleteJob{request->job(), request->request_id()}, response);
+}
+
+ServerUnaryReactor* JobService::DrainWorker(CallbackServerContext* context, const v1::DrainWorkerRequest* request,
+                                            v1::DrainWorkerResponse* response) {
+  return Change(context, coordinator::DrainWorker{request->worker_id(), request->mode(), request->request_id()}, response);
+}
+
+ServerUnaryReactor* JobService::UndrainWorker(CallbackServerContext* context, const v1::UndrainWorkerRequest* request,
+                                              v1::UndrainWorkerResponse* response) {
+  return Change(context, coordinator::UndrainWorker{request->worker_id(), request->request_id()}, response);
 }
 
 ServerUnaryReactor* JobService::GetJob(CallbackServerContext* context, const v1::GetJobRequest* request,

@@ -132,7 +132,11 @@ class WatchStream::Core final : public JobListener, public std::enable_shared_fr
     fetching_ = false;
     news_ = false;
     auto it = state.jobs.find(number_);
-    if (it == state.jobs.end() || stream_ == nullptr || ending_) {
+    if (it == state.jobs.end()) {
+      EndLocked(rpc::Refuse(absl::StatusCode::kNotFound, rpc::kJobNotFound, absl::StrCat("job '", name_, "' was deleted")));
+      return;
+    }
+    if (stream_ == nullptr || ending_) {
       return;
     }
     const JobEntry& entry = it->second;

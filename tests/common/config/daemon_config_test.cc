@@ -80,7 +80,7 @@ TEST_F(DaemonConfig, SaysWhatIsWrong) {
   EXPECT_EQ(CoordinatorError("listen: localhost\n"), "file.yaml:1:9: listen: must be host:port (got \"localhost\")");
   EXPECT_EQ(CoordinatorError("lisen: a:1\n"), "file.yaml:1:1: unknown key \"lisen\"; did you mean \"listen\"?");
   EXPECT_EQ(CoordinatorError("lease: 2\n"), "file.yaml:1:8: lease: must be a duration such as 500ms, 2s, 10m or 1h (got 2)");
-  EXPECT_EQ(CoordinatorError("lease: 0s\n"), "file.yaml:1:8: lease: must be between 1 and 86400000 (got 0)");
+  EXPECT_EQ(CoordinatorError("lease: 0s\n"), "file.yaml:1:8: lease: must be between 1ms and 24h (got 0ms)");
   EXPECT_EQ(CoordinatorError("lease: 500ms\n"),
             "file.yaml:1:8: lease: must be at least twice beat_interval (got 500 ms and 500 ms)");
   EXPECT_EQ(WorkerError("device: gpu\n"), "file.yaml:1:9: device: must be cpu or cuda:N (got \"gpu\")");

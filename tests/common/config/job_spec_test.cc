@@ -230,6 +230,16 @@ TEST(JobSpec, MinWorkersAloneIsTheNumberOfWorkers) {
   EXPECT_EQ(spec.distributed().max_workers(), 3);
 }
 
+TEST(JobSpec, ATimeLimitIsADuration) {
+  v1::JobSpec spec = Parse(std::string(kMinimal) + "  scheduling: {time_limit: 90m}\n");
+  EXPECT_EQ(spec.scheduling().time_limit().seconds(), 5400);
+  spec = Parse(kMinimal, {"scheduling.time_limit=1500ms"});
+  EXPECT_EQ(spec.scheduling().time_limit().seconds(), 1);
+  EXPECT_EQ(spec.scheduling().time_limit().nanos(), 500'000'000);
+  EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
+  EXPECT_FALSE(Parse(kMinimal).scheduling().has_time_limit());
+}
+
 TEST(JobSpec, DefaultsAreIdempotent) {
   v1::JobSpec spec = Parse(kMinimal, {"train.global_batch_size=32"});
   const v1::JobSpec once = spec;
@@ -280,8 +290,11 @@ TEST(JobSpec, NamesTheFieldOfABadMessage) {
       }),
       "spec.train.early_stopping.metric: names a cut-off that evaluation.k doesn't have (got \"recall@7\", evaluation.k is 5, "
       "10, 50, 200)");
-  EXPECT_EQ(error([](v1::JobSpec& s) { s.mutable_scheduling()->mutable_time_limit()->set_seconds(3); }),
-            "spec.scheduling.time_limit: not available: time limits are not built yet; leave it out");
+  EXPECT_EQ(error([](v1::JobSpec& s) { s.mutable_scheduling()->mutable_time_limit()->set_nanos(3'000'000); }),
+            "spec.scheduling.time_limit: must be between 1s and 8760h (got 3ms)");
+  EXPECT_EQ(error([](v1::JobSpec& s) { s.mutable_scheduling()->mutable_time_limit()->set_seconds(-7200); }),
+            "spec.scheduling.time_limit: must be between 1s and 8760h (got -2h)");
+  EXPECT_EQ(error([](v1::JobSpec& s) { s.mutable_scheduling()->mutable_time_limit()->set_seconds(90); }), "");
   EXPECT_EQ(error([](v1::JobSpec& s) {
               s.mutable_train()->set_per_device_train_batch_size(1 << 30);
               s.mutable_train()->set_gradient_accumulation_steps(1 << 30);

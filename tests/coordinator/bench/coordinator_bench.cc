@@ -1,5 +1,6 @@
 // What a coordinator takes: durable submissions per second, how fast it lists, how much memory its jobs need, how fast it is back
-// after kill -9. Not a test: prints one line per number.  coordinator_bench [jobs] [clients]
+// after kill -9, how long it takes to decide who starts. Not a test: prints one line per number.  coordinator_bench [jobs]
+// [clients]
 #include <poll.h>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 
 #include "common/process/child.h"
 #include "common/process/memory.h"
+#include "tests/coordinator/bench/schedule_bench.h"
 #include "tests/coordinator/cluster/temp_dir.h"
 #include "tests/coordinator/cluster/test_coordinator.h"
 
@@ -109,5 +111,6 @@ void Run(int jobs, int clients) {
 int main(int argc, char** argv) {
   const int jobs = argc > 1 ? std::atoi(argv[1]) : 10000;
   const int clients = argc > 2 ? std::atoi(argv[2]) : 8;
+  pixelrec::coordinator::BenchDecisions(jobs);
   pixelrec::coordinator::Run(jobs, clients);
 }

@@ -88,7 +88,7 @@ class EngineTest : public ::testing::Test {
 
   std::pair<absl::Status, v1::Job> Mutate(Event event) {
     std::promise<std::pair<absl::Status, v1::Job>> answer;
-    engine_->Mutate(std::move(event), [&](const absl::Status& status, const v1::Job& job) { answer.set_value({status, job}); });
+    engine_->Mutate(std::move(event), [&](const Engine::Answer& done) { answer.set_value({done.status, done.job}); });
     return answer.get_future().get();
   }
   std::pair<absl::Status, v1::Job> Submit(const std::string& name, const std::string& request_id = "") {
@@ -151,9 +151,9 @@ TEST_F(EngineTest, AckedSubmissionsSurviveAKill) {
       Start();
       for (int i = 0;; ++i) {
         engine_->Mutate(coordinator::Submit{"", Spec("r" + std::to_string(round) + "n" + std::to_string(i)), 8},
-                        [&](const absl::Status& status, const v1::Job& job) {
+                        [&](const Engine::Answer& answer) {
                           char line[64] = {};
-                          const std::string id = status.ok() ? job.job_id() : "refused";
+                          const std::string id = answer.status.ok() ? answer.job.job_id() : "refused";
                           id.copy(line, sizeof line - 1);
                           if (write(acked[1], line, sizeof line) != sizeof line) _exit(1);
                         });

@@ -108,6 +108,32 @@ TEST_F(InstrumentsTest, FollowAJobThroughItsLife) {
   EXPECT_EQ(Value("pixelrec_job_restarts_total", {{"job_id", "a-1"}, {"cause", "INTERNAL"}}), -1);
 }
 
+TEST_F(InstrumentsTest, CountPreemptionsDrainedWorkersAndForgetDeletedJobs) {
+  Submit submit;
+  submit.spec.set_name("a");
+  submit.spec.set_output_dir("/results/a");
+  Step(submit);
+  Step(WorkerRegistered{"w1", 1, 1, {}});
+  submit.spec.set_name("b");
+  submit.spec.set_output_dir("/results/b");
+  submit.spec.mutable_scheduling()->set_priority(9);
+  Step(submit);
+  v1::RankReport report;
+  report.mutable_exited()->set_signal(9);
+  Report(report);
+  EXPECT_EQ(Value("pixelrec_job_preemptions_total", {}), 1);
+  EXPECT_EQ(Value("pixelrec_jobs", {{"state", "PENDING"}}), 1);
+
+  Step(DrainWorker{"w1", v1::DRAIN_MODE_LET_JOBS_FINISH, ""});
+  EXPECT_EQ(Value("pixelrec_workers", {{"state", "DRAINING"}}), 1);
+  EXPECT_EQ(Value("pixelrec_workers", {{"state", "BUSY"}}), 0);
+
+  Step(Cancel{"a", true, ""});
+  EXPECT_EQ(Value("pixelrec_jobs", {{"state", "CANCELLED"}}), 1);
+  Step(DeleteJob{"a", ""});
+  EXPECT_EQ(Value("pixelrec_jobs", {{"state", "CANCELLED"}}), 0);
+}
+
 TEST_F(InstrumentsTest, CountAgainAfterARestart) {
   Submit submit;
   submit.spec.set_name("a");
