@@ -73,6 +73,8 @@ Json TypeSchema(const Field& field) {
       return {{"type", "object"}, {"additionalProperties", {{"type", "string"}}}};
     case FieldType::kNumberMap:
       return {{"type", "object"}, {"additionalProperties", {{"type", "number"}}}};
+    case FieldType::kDuration:
+      return {{"type", "string"}, {"pattern", "^[0-9]{1,9}(ms|s|m|h)$"}};
     default:
       return {{"type", "string"}};
   }
@@ -82,6 +84,7 @@ void AddBounds(const Field& field, Json& schema) {
   Json& bounded = schema.contains("items")                  ? schema["items"]
                   : schema.contains("additionalProperties") ? schema["additionalProperties"]
                                                             : schema;
+  if (field.type == FieldType::kDuration) return;  // bounded in milliseconds, written with a unit
   if (field.min) bounded[field.min_exclusive ? "exclusiveMinimum" : "minimum"] = *field.min;
   if (field.max) bounded["maximum"] = *field.max;
   if (!field.pattern.empty()) bounded["pattern"] = absl::StrCat("^(", field.pattern, ")$");

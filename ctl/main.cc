@@ -38,6 +38,9 @@ int Main(int argc, char** argv) {
   AddLogs(app, session);
   AddAudit(app, session);
   AddCancel(app, session);
+  AddPause(app, session);
+  AddResume(app, session);
+  AddDelete(app, session);
   AddWorkers(app, session);
   AddRecommend(app, session);
   AddExport(app, session);

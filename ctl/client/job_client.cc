@@ -103,6 +103,34 @@ absl::StatusOr<v1::Job> JobClient::Cancel(const v1::CancelJobRequest& request) {
   return std::move(*response->mutable_job());
 }
 
+absl::StatusOr<v1::Job> JobClient::Pause(const v1::PauseJobRequest& request) {
+  auto response = Call<v1::PauseJobResponse>(&v1::JobService::Stub::PauseJob, request);
+  if (!response.ok()) return response.status();
+  return std::move(*response->mutable_job());
+}
+
+absl::StatusOr<v1::Job> JobClient::Resume(const v1::ResumeJobRequest& request) {
+  auto response = Call<v1::ResumeJobResponse>(&v1::JobService::Stub::ResumeJob, request);
+  if (!response.ok()) return response.status();
+  return std::move(*response->mutable_job());
+}
+
+absl::StatusOr<v1::DeleteJobResponse> JobClient::Delete(const v1::DeleteJobRequest& request) {
+  return Call<v1::DeleteJobResponse>(&v1::JobService::Stub::DeleteJob, request);
+}
+
+absl::StatusOr<v1::Worker> JobClient::Drain(const v1::DrainWorkerRequest& request) {
+  auto response = Call<v1::DrainWorkerResponse>(&v1::JobService::Stub::DrainWorker, request);
+  if (!response.ok()) return response.status();
+  return std::move(*response->mutable_worker());
+}
+
+absl::StatusOr<v1::Worker> JobClient::Undrain(const v1::UndrainWorkerRequest& request) {
+  auto response = Call<v1::UndrainWorkerResponse>(&v1::JobService::Stub::UndrainWorker, request);
+  if (!response.ok()) return response.status();
+  return std::move(*response->mutable_worker());
+}
+
 absl::StatusOr<v1::ListJobEventsResponse> JobClient::Events(const std::string& job, uint64_t after_sequence) {
   v1::ListJobEventsRequest page;
   page.set_job(job);

@@ -38,9 +38,14 @@ class JobClient {
   // All pages up to `limit` jobs; `more` says whether there are others.
   absl::StatusOr<v1::ListJobsResponse> List(const v1::ListJobsRequest& request, int limit);
   absl::StatusOr<v1::Job> Cancel(const v1::CancelJobRequest& request);
+  absl::StatusOr<v1::Job> Pause(const v1::PauseJobRequest& request);
+  absl::StatusOr<v1::Job> Resume(const v1::ResumeJobRequest& request);
+  absl::StatusOr<v1::DeleteJobResponse> Delete(const v1::DeleteJobRequest& request);
   absl::StatusOr<v1::ListJobEventsResponse> Events(const std::string& job, uint64_t after_sequence);
   absl::StatusOr<v1::ReadJobLogResponse> ReadLog(const v1::ReadJobLogRequest& request);
   absl::StatusOr<v1::ListWorkersResponse> Workers();
+  absl::StatusOr<v1::Worker> Drain(const v1::DrainWorkerRequest& request);
+  absl::StatusOr<v1::Worker> Undrain(const v1::UndrainWorkerRequest& request);
 
   // One WatchJob stream: OK when the coordinator ends it because the job has ended, CANCELLED when `stop` or `on_update` ended
   // it. Not repeated here; see JobFollower.

@@ -3,13 +3,12 @@
 
 #include <memory>
 #include <ostream>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "ctl/client/job_file.h"
+#include "ctl/client/request_id.h"
 #include "ctl/client/server_address.h"
 #include "ctl/commands/commands.h"
 #include "ctl/commands/follow.h"
@@ -28,12 +27,6 @@ struct SubmitOptions {
   std::string request_id;
   OutputFormat format = OutputFormat::kTable;
 };
-
-// Makes the submission repeatable, so that an answer lost on the way can be asked for again.
-std::string RandomRequestId() {
-  std::random_device random;
-  return absl::StrFormat("ctl-%08x%08x%08x%08x", random(), random(), random(), random());
-}
 
 int Submit(const Session& session, const SubmitOptions& options) {
   const absl::StatusOr<config::JobDocument> document = ReadJobFile(options.file, options.overrides);

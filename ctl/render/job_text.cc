@@ -56,8 +56,18 @@ std::string WorkersWanted(const v1::DistributedSpec& spec) {
 }
 
 std::string RestartText(const v1::Job& job) {
-  if (job.infrastructure_restarts() == 0 && job.user_restarts() == 0) return "";
-  return absl::StrCat(job.infrastructure_restarts(), " (infrastructure), ", job.user_restarts(), " (user)");
+  if (job.infrastructure_restarts() == 0 && job.user_restarts() == 0 && job.preemptions() == 0) return "";
+  return absl::StrCat(job.infrastructure_restarts(), " (infrastructure), ", job.user_restarts(), " (user)",
+                      job.preemptions() > 0 ? absl::StrCat(", ", job.preemptions(), " (preemption)") : "");
+}
+
+// What has been used of the time limit, where there is one.
+std::string RunTimeText(const v1::Job& job) {
+  const google::protobuf::Duration& limit = job.spec().scheduling().time_limit();
+  if (!job.spec().scheduling().has_time_limit() && job.run_time().seconds() == 0) return "";
+  const std::string ran = SecondsText(static_cast<double>(job.run_time().seconds()));
+  return job.spec().scheduling().has_time_limit() ? absl::StrCat(ran, " of ", SecondsText(static_cast<double>(limit.seconds())))
+                                                  : ran;
 }
 
 std::string RankTable(const v1::Job& job) {
@@ -104,6 +114,7 @@ std::string JobDescription(const v1::Job& job, absl::TimeZone zone) {
   if (job.has_progress()) lines.Add("progress", HasEnded(job.state()) ? "" : ProgressSummary(job.progress()));
   lines.Add("generation", absl::StrCat(job.generation()));
   lines.Add("restarts", RestartText(job));
+  lines.Add("run time", RunTimeText(job));
   lines.Add("workers", WorkersWanted(job.spec().distributed()));
   lines.Add("priority", absl::StrCat(job.spec().scheduling().priority()));
   lines.Add("created", DateText(job.create_time(), zone));

@@ -28,6 +28,11 @@ class FakeJobService : public v1::JobService::Service {
   Handler<v1::GetJobRequest, v1::GetJobResponse> get;
   Handler<v1::ListJobsRequest, v1::ListJobsResponse> list;
   Handler<v1::CancelJobRequest, v1::CancelJobResponse> cancel;
+  Handler<v1::PauseJobRequest, v1::PauseJobResponse> pause;
+  Handler<v1::ResumeJobRequest, v1::ResumeJobResponse> resume;
+  Handler<v1::DeleteJobRequest, v1::DeleteJobResponse> remove;
+  Handler<v1::DrainWorkerRequest, v1::DrainWorkerResponse> drain;
+  Handler<v1::UndrainWorkerRequest, v1::UndrainWorkerResponse> undrain;
   Handler<v1::ListJobEventsRequest, v1::ListJobEventsResponse> events;
   Handler<v1::ReadJobLogRequest, v1::ReadJobLogResponse> log;
   Handler<v1::ListWorkersRequest, v1::ListWorkersResponse> workers;
@@ -67,6 +72,21 @@ class FakeJobService : public v1::JobService::Service {
   }
   grpc::Status CancelJob(grpc::ServerContext*, const v1::CancelJobRequest* q, v1::CancelJobResponse* p) override {
     return Answer(cancel, *q, *p);
+  }
+  grpc::Status PauseJob(grpc::ServerContext*, const v1::PauseJobRequest* q, v1::PauseJobResponse* p) override {
+    return Answer(pause, *q, *p);
+  }
+  grpc::Status ResumeJob(grpc::ServerContext*, const v1::ResumeJobRequest* q, v1::ResumeJobResponse* p) override {
+    return Answer(resume, *q, *p);
+  }
+  grpc::Status DeleteJob(grpc::ServerContext*, const v1::DeleteJobRequest* q, v1::DeleteJobResponse* p) override {
+    return Answer(remove, *q, *p);
+  }
+  grpc::Status DrainWorker(grpc::ServerContext*, const v1::DrainWorkerRequest* q, v1::DrainWorkerResponse* p) override {
+    return Answer(drain, *q, *p);
+  }
+  grpc::Status UndrainWorker(grpc::ServerContext*, const v1::UndrainWorkerRequest* q, v1::UndrainWorkerResponse* p) override {
+    return Answer(undrain, *q, *p);
   }
   grpc::Status ListJobEvents(grpc::ServerContext*, const v1::ListJobEventsRequest* q, v1::ListJobEventsResponse* p) override {
     return Answer(events, *q, *p);
