@@ -1,6 +1,5 @@
 #include "coordinator/engine/instruments.h"
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/metrics/catalogue.h"
 #include "common/metrics/family.h"
@@ -105,7 +104,7 @@ void Instruments::CountWorkers(const State& state) {
   }
   for (const std::string_view name : metrics::kWorkers.labels[0].known) {
     v1::WorkerState worker_state = v1::WORKER_STATE_UNSPECIFIED;
-    if (v1::WorkerState_Parse(absl::StrCat("WORKER_STATE_", name), &worker_state)) {
+    if (v1::WorkerState_Parse("WORKER_STATE_" + std::string(name), &worker_state)) {
       families_->workers.With({std::string(name)}).Set(count[worker_state]);
     }
   }

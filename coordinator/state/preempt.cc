@@ -49,6 +49,9 @@ struct Prospect {
 }  // namespace
 
 void Stepper::Preempt() {
+  if (now_.steady < state_.preempts_from) {
+    return;
+  }
   std::vector<const JobEntry*> victims;
   for (uint64_t number : state_.live) {
     if (const JobEntry& entry = state_.jobs.at(number); MayBePreempted(entry)) {
@@ -87,7 +90,7 @@ Stepper::Room Stepper::MakeRoom(uint64_t number, std::vector<const JobEntry*>& v
   const JobEntry& entry = state_.jobs.at(number);
   const Waiting job = WaitingOf(entry.record);
   const Slots slots = CountSlots(state_, now_);
-  Prospect prospect{.idle = FitIdle(slots, entry), .kept = slots.kept};
+  Prospect prospect{.idle = FitIdle(slots, entry) + FitAway(state_, entry), .kept = slots.kept};
   for (uint64_t other : state_.live) {
     if (const JobEntry& ending = state_.jobs.at(other); GivesWorkersBack(ending)) {
       prospect.coming += RanksFor(state_, ending, entry);

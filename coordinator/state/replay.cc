@@ -72,6 +72,9 @@ absl::Status ApplyRecord(State& state, absl::string_view bytes) {
 
 void FinishReplay(State& state, Now now) {
   state.last_tick = now.steady;
+  if (!state.jobs.empty()) {
+    state.preempts_from = now.steady + state.policy.lease;
+  }
   const auto await = [&](const std::string& id) -> WorkerEntry& {
     WorkerEntry& worker = state.workers[id];
     worker.id = id;

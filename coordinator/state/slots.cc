@@ -41,6 +41,12 @@ int FitIdle(const Slots& slots, const JobEntry& entry) {
   return static_cast<int>(std::count_if(slots.idle.begin(), slots.idle.end(), fit));
 }
 
+int FitAway(const State& state, const JobEntry& entry) {
+  return static_cast<int>(std::count_if(state.workers.begin(), state.workers.end(), [&](const auto& worker) {
+    return worker.second.usable() && !worker.second.connected() && worker.second.ranks.empty() && IsFit(entry, worker.second);
+  }));
+}
+
 int FitWorkers(const State& state, const JobEntry& entry) {
   return static_cast<int>(std::count_if(state.workers.begin(), state.workers.end(), [&](const auto& worker) {
     return worker.second.usable() && IsFit(entry, worker.second);

@@ -9,7 +9,7 @@ namespace pixelrec::coordinator {
 
 struct Slots {
   std::vector<const WorkerEntry*> idle;
-  int usable = 0;  // connected and not drained, idle or not
+  int usable = 0;  // idle or not
   int kept = 0;    // of the idle ones, for jobs that prepare their datasets
   int free() const { return std::max(0, static_cast<int>(idle.size()) - kept); }
 };
@@ -21,6 +21,9 @@ Slots CountSlots(const State& state, Now now);
 
 // A job that prepares its dataset on some workers has got the others that it needs, too: nobody else takes them meanwhile.
 int KeptFor(const JobEntry& entry);
+
+// Without ranks, but just now without a connection: they will be idle, or lost.
+int FitAway(const State& state, const JobEntry& entry);
 
 // Workers that the job could have if all were idle.
 int FitWorkers(const State& state, const JobEntry& entry);

@@ -65,8 +65,9 @@ struct WorkerEntry {
   v1::DrainMode drain = v1::DRAIN_MODE_UNSPECIFIED;  // as its WorkerRecord says
 
   bool connected() const { return session != 0 && !lost; }
-  bool usable() const { return connected() && drain == v1::DRAIN_MODE_UNSPECIFIED; }
-  bool idle(Now now) const { return usable() && ranks.empty() && rests_until <= now.steady; }
+  // One whose connection broke is thought to come back, until its lease lapses.
+  bool usable() const { return !lost && drain == v1::DRAIN_MODE_UNSPECIFIED; }
+  bool idle(Now now) const { return connected() && usable() && ranks.empty() && rests_until <= now.steady; }
 };
 
 struct JobEntry {
@@ -98,6 +99,7 @@ struct State {
   std::deque<Deletion> deletions;                      // the newest, in order
   uint64_t next_number = 1;
   std::chrono::microseconds last_tick{0};
+  std::chrono::microseconds preempts_from{0};  // after a restart idle workers aren't known yet
 
   // Indexes over `jobs`, kept by Reindex().
   std::map<std::string, uint64_t> by_id;
