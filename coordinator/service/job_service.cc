@@ -68,10 +68,10 @@ ServerUnaryReactor* JobService::Change(CallbackServerContext* context, Event eve
 
 ServerUnaryReactor* JobService::SubmitJob(CallbackServerContext* context, const v1::SubmitJobRequest* request,
                                           v1::SubmitJobResponse* response) {
-  ServerUnaryReactor* reactor = context->DefaultReactor();
   v1::JobSpec spec = request->spec();
   absl::Status status = CheckSpec(spec, options_.roots);
   if (!status.ok() || request->validate_only()) {
+    ServerUnaryReactor* reactor = context->DefaultReactor();
     *response->mutable_job()->mutable_spec() = spec;
     reactor->Finish(rpc::ToGrpc(status));
     return reactor;

@@ -2,7 +2,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/rpc/reasons.h"
 #include "coordinator/state/stepper.h"
-#include "coordinator/state/stop.h"
 #include "coordinator/state/view.h"
 
 namespace pixelrec::coordinator {

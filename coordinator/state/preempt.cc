@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <climits>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/state/slots.h"

@@ -1,6 +1,8 @@
 // The workers that the scheduler has to give, and what it holds back.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <vector>
 
 #include "coordinator/state/state.h"

@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/state/failures.h"
 #include "coordinator/state/stepper.h"
-#include "coordinator/state/view.h"
 
 namespace pixelrec::coordinator {
 

@@ -2,6 +2,8 @@
 // generation), so that a coordinator that is killed forgets at most what followed the last checkpoint.
 #include "coordinator/state/time_limit.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "coordinator/state/failures.h"
 #include "coordinator/state/stepper.h"
