@@ -22,7 +22,7 @@ class Instruments {
   ~Instruments();
 
   void Replayed(const State& state);
-  // After the step's records are durable.
+  // After the step's records are durable, before State::Accept(), which forgets deleted jobs.
   void Stepped(const State& state, const Event& event, const Outcome& outcome, Now now);
   void Committed(std::chrono::nanoseconds duration, int64_t journal_bytes);
   void Subscribers(int change);

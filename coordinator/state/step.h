@@ -1,7 +1,7 @@
 // The pure machine: one event in, the changed state and what must be done about it out. Every decision of the coordinator is made
 // here and says its reason in the job's events.
 //
-// Order for the caller: Step() any number of times; make all Outcome::records durable; State::Accept(); perform the actions. If
+// Order for the caller: Step() any number of times; make all Outcome::records durable; perform the actions; State::Accept(). If
 // the records can't be made durable: State::Rollback() and perform nothing.
 #pragma once
 

@@ -14,8 +14,8 @@ class InstrumentsTest : public ::testing::Test {
     now_.steady += std::chrono::seconds(1);
     const Outcome outcome = coordinator::Step(state_, event, now_);
     ASSERT_TRUE(outcome.status.ok()) << outcome.status;
-    state_.Accept();
     instruments_.Stepped(state_, event, outcome, now_);
+    state_.Accept();
   }
   void Report(v1::RankReport report) {
     report.set_job_id("a-1");
