@@ -257,7 +257,8 @@ TEST_F(Commands, DeleteSaysWhereTheFilesAre) {
   const CtlRun run = Run({"delete", "quickstart"});
   EXPECT_EQ(run.exit_code, 0);
   EXPECT_EQ(run.output, "job quickstart-1a2b is deleted; its files stay in /results/quickstart\n");
-  EXPECT_TRUE(absl::StrContains(Run({"delete", "quickstart", "-o", "yaml"}).output, "output_dir: /results/quickstart"));
+  EXPECT_EQ(Run({"delete", "quickstart", "-o", "yaml"}).output,
+            "job_id: \"quickstart-1a2b\"\noutput_dir: \"/results/quickstart\"\n");
   EXPECT_EQ(Run({"delete", "nothing"}).exit_code, 3);
   EXPECT_EQ(Run({"delete", "runs"}).output, "error: cancel it first\n");
   EXPECT_EQ(Run({"delete", "runs"}).exit_code, 4);

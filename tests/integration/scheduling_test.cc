@@ -130,8 +130,8 @@ TEST_F(OneWorker, APausedJobKeepsItsPlaceOnDiskAndNoWorker) {
   EXPECT_EQ(Ctl("delete paused").exit_code, 4);
   cluster_.KillCoordinator();
   cluster_.StartCoordinator();
-  cluster_.AwaitWorkers(1);
   EXPECT_EQ(cluster_.Get(id).state(), v1::JOB_STATE_PAUSED);
+  cluster_.AwaitWorkers(1);
   Next("paused", kEnds);
   EXPECT_EQ(Ctl("resume paused").exit_code, 0);
   EXPECT_EQ(cluster_.AwaitState(id, v1::JOB_STATE_SUCCEEDED).checkpoint().step(), 5);
