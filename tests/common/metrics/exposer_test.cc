@@ -64,6 +64,7 @@ TEST(ExposerTest, PromtoolHasNothingToSay) {
   Family(registry, kJobQueueWaitSeconds).With({}).Observe(3);
   Family(registry, kJobStateTransitionsTotal).With({"RUNNING", "none"});
   Family(registry, kJobRestartsTotal).With({"j", "WORKER_LOST"});
+  Family(registry, kJobPreemptionsTotal);
   Family(registry, kJobRecoverySeconds).With({});
   Family(registry, kJobProgressRatio).With({"j"});
   Family(registry, kJobEtaSeconds).With({"j"});
