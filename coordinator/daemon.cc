@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/metrics/family.h"
 #include "common/storage/atomic_file.h"
+#include "coordinator/journal/journal.h"
 #include "coordinator/service/rpc_metrics.h"
 
 namespace pixelrec::coordinator {

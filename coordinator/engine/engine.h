@@ -1,8 +1,5 @@
-// The one thread that owns the state. It takes what is queued as a batch, steps the pure machine, commits what was decided to the
-// journal in one transaction, and only then performs the actions: answers, messages to workers, news for watchers.
-//
-// If the journal refuses, the whole batch is undone: clients get RESOURCE_EXHAUSTED, and the sessions whose reports were in it
-// are closed, so that their workers repeat them. Reads are served all the same.
+// The one thread that owns the state: it takes what is queued as a batch, when something is queued or time has passed, and has a
+// Turn (turn.h) made of it.
 //
 // Threads: the public functions may be called from any; callbacks and sinks are called on the engine's thread and must not block.
 #pragma once
@@ -10,40 +7,20 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <thread>
-#include <variant>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "coordinator/journal/journal.h"
+#include "coordinator/engine/turn.h"
+#include "coordinator/journal/record_log.h"
 #include "coordinator/state/event.h"
 #include "coordinator/state/state.h"
 
 namespace pixelrec::coordinator {
-
-class Instruments;
-
-// A worker's open session.
-class WorkerSink {
- public:
-  virtual ~WorkerSink() = default;
-  virtual void Send(v1::SessionResponse message) = 0;
-  virtual void Close(const absl::Status& status) = 0;
-};
-
-// Told that a job has news; what they are is read from the state.
-class JobListener {
- public:
-  virtual ~JobListener() = default;
-  // `durable_events`: length of the job's history.
-  virtual void Changed(uint64_t durable_events) = 0;
-  virtual void Stopped(const absl::Status& status) = 0;
-};
 
 Now SystemNow();
 
@@ -59,22 +36,16 @@ class Engine {
   };
 
   // Replays the journal and starts the thread. DATA_LOSS: the journal is damaged.
-  static absl::StatusOr<std::unique_ptr<Engine>> Start(Options options, std::unique_ptr<Journal> journal);
+  static absl::StatusOr<std::unique_ptr<Engine>> Start(Options options, std::unique_ptr<RecordLog> journal);
   ~Engine();
 
-  // What became of a client's request, and what it was about, as that is now.
-  struct Answer {
-    absl::Status status;
-    v1::Job job;
-    v1::Worker worker;
-    Deletion deletion;
-  };
+  using Answer = Turn::Answer;
   // `reply` is called once the decision is durable.
-  using Reply = std::function<void(const Answer& answer)>;
+  using Reply = Turn::Reply;
   void Mutate(Event event, Reply reply);
 
   // Calls `read` with the committed state; with null once the engine is stopped.
-  using Reader = std::function<void(const State* state, Now now)>;
+  using Reader = Turn::Reader;
   void Read(Reader read);
 
   // `done` is called once the event has taken effect, or has been refused; then the session may bring the next.
@@ -99,31 +70,16 @@ class Engine {
   void Stop();
 
  private:
-  struct Item {
-    std::variant<Event, Reader> work;
-    Reply reply = {};
-    std::function<void()> done = {};
-    std::shared_ptr<WorkerSink> sink = {};
-  };
-  struct Batch;
+  using Item = Turn::Item;
 
-  Engine(Options options, std::unique_ptr<Journal> journal);
-  absl::Status Replay();
+  Engine(Options options, std::unique_ptr<RecordLog> journal);
   void Enqueue(Item item);
   void Run();
   std::vector<Item> Take(bool* stopping);
-  void Process(std::vector<Item> items);
-  absl::Status Commit(const std::vector<Outcome>& outcomes);
-  void Perform(std::vector<Item>& items, std::vector<Outcome>& outcomes);
-  void Act(Action& action);
-  Answer MakeAnswer(const Outcome& outcome) const;
-  void DropListeners(const Deletion& deletion);
-  void Refuse(std::vector<Item>& items, const absl::Status& status);
-  void MaybeCompact();
   void Farewell();
 
   const Options options_;
-  const std::unique_ptr<Journal> journal_;
+  const std::unique_ptr<RecordLog> journal_;
   std::atomic<uint64_t> last_session_{0};
 
   absl::Mutex mu_;
@@ -131,14 +87,8 @@ class Engine {
   bool poked_ ABSL_GUARDED_BY(mu_) = false;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
 
-  // Of the engine's thread, from its start on.
-  State state_;
+  Turn turn_;  // of the engine's thread, from its start on
   Now now_;
-  std::map<uint64_t, std::shared_ptr<WorkerSink>> sessions_;                 // owners: this, the session's stream
-  std::map<uint64_t, std::vector<std::shared_ptr<JobListener>>> listeners_;  // owners: this, the watcher's stream
-  std::chrono::microseconds refused_until_{0};
-  int64_t compact_at_;
-
   std::thread thread_;
 };
 

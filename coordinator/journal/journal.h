@@ -18,13 +18,14 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "coordinator/journal/record_log.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
 
 namespace pixelrec::coordinator {
 
-class Journal {
+class Journal final : public RecordLog {
  public:
   struct Options {
     std::filesystem::path path;  // the database file; its folder exists
@@ -34,25 +35,17 @@ class Journal {
   // FAILED_PRECONDITION: another process has it open, or a newer version wrote it. DATA_LOSS: it is damaged; the message says how
   // to repair it. PERMISSION_DENIED, RESOURCE_EXHAUSTED, INTERNAL: as SQLite says.
   static absl::StatusOr<std::unique_ptr<Journal>> Open(const Options& options);
-  ~Journal();
+  ~Journal() override;
 
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 
-  // Calls `apply` for each record of the snapshot and then for each one appended after it; stops at the first error and returns
-  // it. DATA_LOSS: a record's checksum or order is wrong.
-  absl::Status Replay(const std::function<absl::Status(absl::string_view)>& apply);
-
-  // All of them or none, durable on return. RESOURCE_EXHAUSTED: no space; the journal stays usable.
-  absl::Status Append(const std::vector<std::string>& records);
-
-  // Replaces everything stored by `snapshot`, in one transaction.
-  absl::Status Compact(const std::vector<std::string>& snapshot);
-
-  // Records appended since the last Compact().
-  int64_t tail_length() const { return tail_length_; }
-  // Bytes of the database and its write-ahead log on disk.
-  int64_t SizeBytes() const;
+  absl::Status Replay(const std::function<absl::Status(absl::string_view)>& apply) override;
+  absl::Status Append(const std::vector<std::string>& records) override;
+  absl::Status Compact(const std::vector<std::string>& snapshot) override;
+  int64_t tail_length() const override { return tail_length_; }
+  // Of the database and its write-ahead log on disk.
+  int64_t SizeBytes() const override;
 
  private:
   Journal(const Options& options, sqlite3* db) : options_(options), db_(db) {}

@@ -50,7 +50,7 @@ class WorkerSession::Sink final : public WorkerSink {
 
   void ReadNext() {
     absl::MutexLock lock(&mu_);
-    if (stream_ != nullptr && !finished_) {
+    if (stream_ != nullptr && !closing_) {
       stream_->StartRead(&stream_->request_);
     }
   }

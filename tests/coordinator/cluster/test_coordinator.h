@@ -10,6 +10,7 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/server.h"
 #include "coordinator/engine/engine.h"
+#include "coordinator/journal/journal.h"
 #include "coordinator/service/job_service.h"
 #include "coordinator/service/worker_service.h"
 #include "pixelrec/v1/job_service.grpc.pb.h"

@@ -10,6 +10,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "common/rpc/reasons.h"
+#include "coordinator/journal/journal.h"
 #include "coordinator/state/view.h"
 #include "tests/coordinator/cluster/temp_dir.h"
 
@@ -228,6 +229,12 @@ TEST_F(EngineTest, AReportIsAcknowledgedOnlyOnceItIsInTheJournal) {
   }
   EXPECT_EQ(sink->closed()->code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(sink->messages().back().report_ack().sequence(), sequence - 1) << "the refused one isn't acknowledged";
+  // Nor by what was read behind it before its session ended, though that needs no room in the journal.
+  v1::RankReport later = report;
+  later.set_sequence(sequence + 1);
+  later.mutable_trainer()->mutable_progress()->set_step(1);
+  Tell(RankReported{"w1", session, later});
+  EXPECT_EQ(sink->messages().back().report_ack().sequence(), sequence - 1);
   engine_.reset();
   Start();
   const size_t notices = Read([](const State& s) {
