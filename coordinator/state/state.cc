@@ -128,6 +128,7 @@ void State::Rollback() {
       worker_records.erase(id);
     }
   }
+  next_number = undo.next_number.value_or(next_number);
   undo = {};
 }
 

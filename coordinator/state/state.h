@@ -118,6 +118,7 @@ struct State {
     std::map<std::string, std::optional<WorkerRecord>> worker_records;
     std::map<uint64_t, JobEntry> deleted;
     std::optional<std::deque<Deletion>> deletions;
+    std::optional<uint64_t> next_number;
   } undo;
 
   // Brings the indexes in line with the job `number`.

@@ -28,6 +28,9 @@ void Stepper::On(const Submit& submit) {
                      state_.jobs.at(it->second).job().job_id(), ": choose another directory, or cancel that job first"));
     return;
   }
+  if (!state_.undo.next_number.has_value()) {
+    state_.undo.next_number = state_.next_number;
+  }
   const uint64_t number = state_.next_number++;
   JobEntry& entry = Touch(number);
   entry.record.set_number(number);
