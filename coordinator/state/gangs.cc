@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "coordinator/state/failures.h"
+#include "coordinator/state/reaping.h"
 #include "coordinator/state/stepper.h"
 #include "coordinator/state/stop.h"
 #include "coordinator/state/view.h"
@@ -113,8 +114,7 @@ void Stepper::SendStart(JobEntry& entry, const GangRank& rank, const WorkerEntry
 
 void Stepper::SendCommit(const JobEntry& entry, int32_t rank, const WorkerEntry& worker, const v1::Artifact& artifact) {
   // One that was given up meanwhile goes with its successor; a second order for it could find it removed already.
-  const auto& given_up = entry.record.reaping();
-  if (std::any_of(given_up.begin(), given_up.end(), [&](const Reaping& r) { return r.checkpoint().path() == artifact.path(); })) {
+  if (IsGivenUp(entry.record, artifact.path())) {
     return;
   }
   v1::SessionResponse message;
@@ -123,8 +123,8 @@ void Stepper::SendCommit(const JobEntry& entry, int32_t rank, const WorkerEntry&
   commit.set_generation(entry.job().generation());
   commit.set_rank(rank);
   *commit.mutable_artifact() = artifact;
-  for (const Reaping& reaping : entry.record.reaping()) {
-    commit.add_reap(reaping.checkpoint().path());
+  for (const std::string& path : RemovedWith(entry.record, artifact.path())) {
+    commit.add_reap(path);
   }
   Send(worker, std::move(message));
 }

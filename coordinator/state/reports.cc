@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/state/failures.h"
+#include "coordinator/state/reaping.h"
 #include "coordinator/state/stepper.h"
 #include "coordinator/state/stop.h"
 #include "google/protobuf/util/time_util.h"
@@ -223,28 +224,6 @@ void Stepper::OnEpoch(JobEntry& entry, const v1::EpochResult& result) {
   Append(entry, std::move(event));
 }
 
-namespace {
-
-void RemovePath(google::protobuf::RepeatedPtrField<v1::Artifact>& artifacts, const std::string& path) {
-  artifacts.erase(std::remove_if(artifacts.begin(), artifacts.end(), [&](const v1::Artifact& a) { return a.path() == path; }),
-                  artifacts.end());
-}
-
-// Gives up all but the newest `keep` recovery checkpoints.
-void Reap(JobRecord& record, int keep, const std::string& successor) {
-  auto& checkpoints = *record.mutable_checkpoints();
-  for (int i = checkpoints.size() - 1, newer = 0; i >= 0; --i) {
-    if (checkpoints[i].kind() == v1::ARTIFACT_KIND_RECOVERY_CHECKPOINT && ++newer > keep) {
-      Reaping& reaping = *record.add_reaping();
-      *reaping.mutable_checkpoint() = checkpoints[i];
-      reaping.set_successor(successor);
-      checkpoints.erase(checkpoints.begin() + i);
-    }
-  }
-}
-
-}  // namespace
-
 void Stepper::OnStaged(JobEntry& entry, GangRank& rank, WorkerEntry& worker, v1::Artifact artifact) {
   artifact.set_generation(entry.job().generation());
   CountRunTime(entry);
@@ -261,7 +240,7 @@ void Stepper::OnStaged(JobEntry& entry, GangRank& rank, WorkerEntry& worker, v1:
     reaping.erase(std::remove_if(reaping.begin(), reaping.end(),
                                  [&](const Reaping& r) { return r.checkpoint().path() == artifact.path(); }),
                   reaping.end());
-    Reap(entry.record, std::max(1, job.spec().checkpoint().keep()), artifact.path());
+    GiveUpAllBut(entry.record, std::max(1, job.spec().checkpoint().keep()), artifact.path());
   }
   RemovePath(*entry.record.mutable_unpublished(), artifact.path());
   *entry.record.add_unpublished() = artifact;
@@ -278,37 +257,23 @@ void Stepper::OnPublished(JobEntry& entry, const v1::Artifact& artifact) {
                                      return a.path() == artifact.path() && a.generation() == artifact.generation();
                                    }),
                     unpublished.end());
-  // Who renames also removes what that order named: all that had been given up by then.
-  auto& reaping = *entry.record.mutable_reaping();
-  const auto last =
-      std::find_if(reaping.rbegin(), reaping.rend(), [&](const Reaping& r) { return r.successor() == artifact.path(); });
-  for (auto it = reaping.begin(); it != last.base(); ++it) {
-    RemovePath(unpublished, it->checkpoint().path());
-  }
-  reaping.erase(reaping.begin(), last.base());
+  ForgetRemovedWith(entry.record, artifact.path());
 }
 
 void Stepper::OnPublishFailed(JobEntry& entry, GangRank& rank, const v1::Failure& failure) {
-  if (entry.record.unpublished_size() == 0) {
+  auto& unpublished = *entry.record.mutable_unpublished();
+  // Workers publish in the order they were told to: one that doesn't say which means the oldest.
+  const auto found = std::find_if(unpublished.begin(), unpublished.end(), [&](const v1::Artifact& a) {
+    return failure.checkpoint().empty() || a.path() == failure.checkpoint();
+  });
+  if (found == unpublished.end()) {
     return;
   }
-  // Workers publish in the order they were told to, so that the oldest is meant. It never came to be: forget that it was
-  // committed.
-  const v1::Artifact failed = entry.record.unpublished(0);
-  entry.record.mutable_unpublished()->erase(entry.record.unpublished().begin());
+  // It never came to be: forget that it was committed.
+  const v1::Artifact failed = *found;
+  unpublished.erase(found);
+  TakeBack(entry.record, failed.path());
   v1::Job& job = *entry.record.mutable_job();
-  auto& checkpoints = *entry.record.mutable_checkpoints();
-  RemovePath(checkpoints, failed.path());
-  // Nothing was removed for its sake.
-  auto& reaping = *entry.record.mutable_reaping();
-  const auto restored =
-      std::stable_partition(reaping.begin(), reaping.end(), [&](const Reaping& r) { return r.successor() != failed.path(); });
-  for (auto it = restored; it != reaping.end(); ++it) {
-    *checkpoints.Add() = it->checkpoint();
-  }
-  reaping.erase(restored, reaping.end());
-  std::stable_sort(checkpoints.begin(), checkpoints.end(),
-                   [](const v1::Artifact& a, const v1::Artifact& b) { return a.step() < b.step(); });
   job.clear_checkpoint();
   if (entry.record.checkpoints_size() > 0) {
     *job.mutable_checkpoint() = *entry.record.checkpoints().rbegin();

@@ -209,6 +209,7 @@ void Agent::OnPublished(const v1::CommitArtifact& order, const Publication& publ
     report.mutable_publish_failed()->set_rank(order.rank());
     report.mutable_publish_failed()->set_worker_id(options_.config.worker_id);
     report.mutable_publish_failed()->set_generation(order.generation());
+    report.mutable_publish_failed()->set_checkpoint(order.artifact().path());
     metrics_.OnPublishFailed(CheckpointFailureReason(publication.status));
   }
   Do({Deliver{std::move(report)}});

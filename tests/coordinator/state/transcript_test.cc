@@ -255,6 +255,7 @@ class Transcript {
     } else if (kind == "publish_failed") {
       report.mutable_publish_failed()->set_cause(Cause(c));
       report.mutable_publish_failed()->set_message("it-broke");
+      report.mutable_publish_failed()->set_checkpoint(c.Text("path"));
     } else {
       ADD_FAILURE() << "unknown report " << kind;
     }
