@@ -60,14 +60,19 @@ void Session::OnRegistered(const v1::Registered& terms, Time now) {
   orphan_grace_ = TermOr(terms.orphan_grace(), milliseconds(600'000));
   state_ = State::kRegistered;
   last_heard_ = now;
+  registered_at_ = now;
   next_beat_ = now + beat_interval_;
-  backoff_ = milliseconds(0);
   lost_since_.reset();
 }
 
 // Decorrelated jitter: workers that lost one coordinator at once don't return at once.
 void Session::OnClosed(Time now) {
-  if (state_ == State::kRegistered) lost_since_ = now;
+  if (state_ == State::kRegistered) {
+    lost_since_ = now;
+    // A coordinator that closes each session at its first report (its journal's disk is full) isn't to be dialled without a
+    // pause.
+    if (now - registered_at_ >= beat_interval_) backoff_ = milliseconds(0);
+  }
   state_ = State::kWaiting;
   const milliseconds low = options_.min_backoff;
   const milliseconds high = std::max(low, backoff_ * 3);

@@ -52,6 +52,7 @@ class Session {
   State state_ = State::kWaiting;
   Time next_attempt_{};  // the epoch: at once
   Time attempt_deadline_{};
+  Time registered_at_{};
   Time next_beat_{};
   Time last_heard_{};
   uint64_t beats_ = 0;

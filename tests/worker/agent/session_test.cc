@@ -84,10 +84,20 @@ TEST_F(SessionTest, BacksOffWithJitterUpToHalfASecond) {
     now += static_cast<int>(wait.count());
   }
   EXPECT_GT(longest, milliseconds(300));
-  // A registration starts over.
+  // A session that lasts starts over.
   Register(now);
-  session_.OnClosed(At(now + 10));
-  EXPECT_EQ(session_.NextDue(), At(now + 60));
+  session_.OnClosed(At(now + 500));
+  EXPECT_EQ(session_.NextDue(), At(now + 550));
+}
+
+TEST_F(SessionTest, ACoordinatorThatClosesEverySessionAtOnceIsNotDialledWithoutAPause) {
+  int now = 0, dialled = 0;
+  for (; now < 10'000; ++dialled) {
+    Register(now);
+    session_.OnClosed(At(now + 1));
+    now = static_cast<int>(std::chrono::duration_cast<milliseconds>(session_.NextDue() - At(0)).count());
+  }
+  EXPECT_LT(dialled, 60);
 }
 
 TEST_F(SessionTest, LostSinceIsTheFirstLossUntilRegisteredAgain) {
