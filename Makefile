@@ -60,6 +60,16 @@ test-long: build test-packages  ## what takes minutes: every crash point of a sa
 	cmake --build --preset release --parallel $(JOBS) --target $(sort $(foreach test,$(LONG_TESTS),$(firstword $(subst :, ,$(test)))))
 	for test in $(foreach test,$(LONG_TESTS),'$(test)'); do PIXELREC_LONG_TESTS=1 build/tests/$${test%%:*} --gtest_filter="$${test#*:}"; done
 
+SIM_SECONDS ?= 60
+SIM_FROM ?= 1
+
+.PHONY: sim
+sim: libtorch test-packages  ## a seeded simulator of the control plane for SIM_SECONDS (60), from seed SIM_FROM (1) on
+	@cmake --preset release --log-level=WARNING > /dev/null
+	cmake --build --preset release --parallel $(JOBS) --target coordinator_simulator_test
+	PIXELREC_SIMULATOR_SECONDS=$(SIM_SECONDS) PIXELREC_SIMULATOR_FROM=$(SIM_FROM) build/tests/coordinator_simulator_test \
+	  --gtest_filter=Simulator.KeepsThePromises
+
 .PHONY: cuda test-gpu
 cuda: build  ## what computes on GPUs, beside the programs in build/bin/, and its test suite; needs no GPU
 	@scripts/fetch_libtorch.sh --cuda-headers
