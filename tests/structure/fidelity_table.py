@@ -116,7 +116,7 @@ def asserted(root):
         for call in re.finditer(r"ExpectWithin\(", source):
             rule, what, _, tolerance = arguments(source[call.end() :])
             words = re.split(r'"((?:[^"\\]|\\.)*)"', what)  # code, literal, code, ...
-            pattern = "".join(re.escape(part) if i % 2 else ".+" if part.strip(" +\n") else "" for i, part in enumerate(words))
+            pattern = "".join(re.escape(part) if i % 2 else ".*" if part.strip(" +\n") else "" for i, part in enumerate(words))
             found.append((rule.strip('"'), pattern.replace(r"\+", "+"), f"{float(tolerance):g}"))
     return found
 
