@@ -49,10 +49,10 @@ void Clients::Begin(RequestPtr request) {
 
 void Clients::Ask(const RequestPtr& request) {
   const int attempt = ++request->attempt;
-  const auto answer = [this, request, attempt](const absl::Status& status, const v1::Job& job) {
+  const auto answer = [this, request, attempt](const coordinator::Turn::Answer& given) {
     if (dice_.Chance(options_.loss)) return;
-    timeline_.After(network_.Latency(), [this, request, attempt, status, job] {
-      if (!request->done && request->attempt == attempt) OnAnswer(request, status, job);
+    timeline_.After(network_.Latency(), [this, request, attempt, given] {
+      if (!request->done && request->attempt == attempt) OnAnswer(request, given.status, given.job);
     });
   };
   if (!dice_.Chance(options_.loss)) {
@@ -60,7 +60,7 @@ void Clients::Ask(const RequestPtr& request) {
       if (coordinator_.up()) {
         coordinator_.Call(request->event, answer);
       } else {
-        answer(absl::UnavailableError("connection refused"), v1::Job());
+        answer({.status = absl::UnavailableError("connection refused")});
       }
     });
   }

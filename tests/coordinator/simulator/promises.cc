@@ -10,6 +10,7 @@
 #include "common/storage/atomic_file.h"
 #include "coordinator/state/failures.h"
 #include "coordinator/state/replay.h"
+#include "coordinator/state/slots.h"
 #include "coordinator/state/view.h"
 
 namespace pixelrec::simulator {
@@ -48,7 +49,8 @@ void Promises::CatchUp() {
     }
     coordinator::Record record;
     record.ParseFromString(bytes);
-    record.has_job() ? OnRecord(record.job()) : OnEvent(record.event());
+    if (record.has_job()) OnRecord(record.job());
+    if (record.has_event()) OnEvent(record.event());
   }
   for (const std::string& job_id : std::exchange(changed_, {})) CheckCheckpoint(job_id);
 }
@@ -293,16 +295,18 @@ void Promises::CheckPlacement(const State& state) {
 
 // Whoever waits knows why, and the first in the queue doesn't wait for what is there.
 void Promises::CheckWaiting(const State& state, coordinator::Now now) {
-  for (const auto& [priority, number] : state.waiting) {
-    const JobEntry& entry = state.jobs.at(number);
+  const int free = CountSlots(state, now).free();
+  for (const auto& [place, waiting] : state.waiting) {
+    const JobEntry& entry = state.jobs.at(place.number);
     if (!absl::StrContains(ViewJob(state, entry, now).reason(), "needs "))
       trace_.Break(entry.job().job_id(), " waits without a reason");
     if (entry.retry_at > now.steady) continue;
-    const auto idle = std::count_if(state.workers.begin(), state.workers.end(), [&](const auto& worker) {
+    const auto fit = std::count_if(state.workers.begin(), state.workers.end(), [&](const auto& worker) {
       return worker.second.idle(now) &&
              std::count(entry.record.unfit_hosts().begin(), entry.record.unfit_hosts().end(), worker.second.info.host()) == 0;
     });
-    if (idle >= std::max(1, entry.job().spec().distributed().min_workers())) {
+    const int idle = std::min(free, static_cast<int>(fit));
+    if (idle >= waiting.needed) {
       trace_.Break(entry.job().job_id(), " waits, and ", idle, " workers are idle");
     }
     return;
