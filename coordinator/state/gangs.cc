@@ -160,6 +160,7 @@ void Stepper::SendStop(const JobEntry& entry, const GangRank& rank, bool now) {
 void Stepper::StopAll(JobEntry& entry, bool now, const GangRank* except) {
   // Preparing has nothing to checkpoint.
   now = now || entry.record.gang().role() == v1::TRAINER_ROLE_PREPARE;
+  due_ = true;  // the workers that were kept for it while it prepared are free for others
   for (GangRank& rank : *entry.record.mutable_gang()->mutable_ranks()) {
     if (!rank.ended() && &rank != except) {
       rank.set_stopped(true);
