@@ -49,9 +49,9 @@ struct Prospect {
 
 }  // namespace
 
-void Stepper::Preempt() {
+bool Stepper::Preempt() {
   if (now_.steady < state_.preempts_from) {
-    return;
+    return false;
   }
   std::vector<const JobEntry*> victims;
   for (uint64_t number : state_.live) {
@@ -63,6 +63,7 @@ void Stepper::Preempt() {
   // By priority: a job of it that needs so many workers, or more, would not get them.
   std::array<int, kHighestPriority + 1> out_of_reach;
   out_of_reach.fill(INT_MAX);
+  bool made = false;
   int at_hand = 0;  // a job that needs no more will be served without preemption
   for (auto it = state_.waiting.begin(); it != state_.waiting.end() && !victims.empty();) {
     const auto [place, job] = *it;
@@ -74,6 +75,7 @@ void Stepper::Preempt() {
     }
     const Room room = MakeRoom(place.number, victims);
     if (room == Room::kMade) {
+      made = true;
       it = state_.waiting.upper_bound(place);
       at_hand = 0;
     } else if (room == Room::kNotNeeded && !job.picky) {
@@ -84,6 +86,7 @@ void Stepper::Preempt() {
       }
     }
   }
+  return made;
 }
 
 // Takes those who are to stop out of `victims`.

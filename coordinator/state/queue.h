@@ -29,10 +29,8 @@ struct Waiting {
   bool operator==(const Waiting&) const = default;
 };
 
-// `aging`: of waiting, for one more of priority.
-// Its own, and what waiting has added.
+// Its own priority, and what waiting has added: one more for each `aging`.
 int EffectivePriority(const JobRecord& record, std::chrono::microseconds wall, std::chrono::microseconds aging);
-
 QueueKey PlaceOf(const JobRecord& record, std::chrono::microseconds aging);
 Waiting WaitingOf(const JobRecord& record);
 

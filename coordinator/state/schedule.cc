@@ -38,7 +38,9 @@ std::vector<const WorkerEntry*> Choices(const Slots& slots, const JobEntry& job,
 void Stepper::Schedule() {
   if (due_ && !state_.waiting.empty()) {
     StartWaiting();
-    Preempt();
+    if (Preempt()) {
+      StartWaiting();  // of a victim that prepared its dataset, the workers that were kept for it are there at once
+    }
   }
   Park();
 }

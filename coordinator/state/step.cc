@@ -32,6 +32,9 @@ std::chrono::microseconds NextDeadline(const State& state) {
     if (!worker.lost) {
       next = std::min(next, worker.lease_until);
     }
+    if (worker.rests_until > state.last_tick) {
+      next = std::min(next, worker.rests_until);
+    }
     for (const auto& [key, due] : worker.ranks) {
       next = std::min(next, due);
     }

@@ -119,7 +119,7 @@ class Stepper {
 
   // preempt.cc
   enum class Room { kMade, kNotNeeded, kOutOfReach };
-  void Preempt();
+  bool Preempt();  // true: somebody was asked to make room
   Room MakeRoom(uint64_t number, std::vector<const JobEntry*>& victims);
   void Evict(uint64_t victim, JobEntry& preemptor);
   void EndPreempted(JobEntry& entry);

@@ -22,7 +22,7 @@ std::string Seconds(std::chrono::microseconds duration) {
 }
 
 std::string WorkersNow(const State& state, Now now) {
-  int idle = 0, busy = 0, lost = 0, away = 0, draining = 0, drained = 0;
+  int idle = 0, busy = 0, lost = 0, away = 0, leaving = 0, draining = 0, drained = 0;
   auto newest_loss = std::chrono::microseconds::min();
   for (const auto& [id, worker] : state.workers) {
     if (worker.lost) {
@@ -32,8 +32,10 @@ std::string WorkersNow(const State& state, Now now) {
       ++(worker.ranks.empty() ? drained : draining);
     } else if (worker.session == 0) {
       ++away;
+    } else if (worker.ranks.empty()) {
+      ++(worker.idle(now) ? idle : leaving);
     } else {
-      ++(worker.ranks.empty() ? idle : busy);
+      ++busy;
     }
   }
   std::vector<std::string> parts = {Count(idle, "idle")};
@@ -45,6 +47,9 @@ std::string WorkersNow(const State& state, Now now) {
   }
   if (drained > 0) {
     parts.push_back(Count(drained, "drained"));
+  }
+  if (leaving > 0) {
+    parts.push_back(Count(leaving, "leaving"));
   }
   if (away > 0) {
     parts.push_back(Count(away, "reconnecting"));

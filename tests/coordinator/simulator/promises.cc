@@ -301,8 +301,6 @@ void Promises::CheckWaiting(const State& state, coordinator::Now now) {
     if (!absl::StrContains(ViewJob(state, entry, now).reason(), "needs "))
       trace_.Break(entry.job().job_id(), " waits without a reason");
     if (entry.retry_at > now.steady) continue;
-    if (entry.record.claims())
-      return;  // others have been asked to make room: it starts when they have, and some are free already
     const auto fit = std::count_if(state.workers.begin(), state.workers.end(), [&](const auto& worker) {
       return worker.second.idle(now) &&
              std::count(entry.record.unfit_hosts().begin(), entry.record.unfit_hosts().end(), worker.second.info.host()) == 0;
