@@ -117,7 +117,7 @@ def asserted(root):
             rule, what, _, tolerance = arguments(source[call.end() :])
             words = re.split(r'"((?:[^"\\]|\\.)*)"', what)  # code, literal, code, ...
             pattern = "".join(re.escape(part) if i % 2 else ".*" if part.strip(" +\n") else "" for i, part in enumerate(words))
-            found.append((rule.strip('"'), pattern.replace(r"\+", "+"), f"{float(tolerance):g}"))
+            found.append((rule.strip('"'), pattern, f"{float(tolerance):g}"))
     return found
 
 
