@@ -1,4 +1,4 @@
-// The program as users and scripts meet it: words and exit codes, against a coordinator whose answers the test decides.
+// The program as users and scripts meet it: words and exit codes.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -7,36 +7,16 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
-#include "tests/ctl/ctl_process.h"
-#include "tests/ctl/fake_job_service.h"
-#include "tests/ctl/sample_job.h"
+#include "tests/ctl/served_ctl.h"
 
 namespace pixelrec::ctl {
 namespace {
 
-class Commands : public CtlProcess {
+class Commands : public ServedCtl {
  protected:
-  void SetUp() override {
-    CtlProcess::SetUp();
-    service_.get = [](const v1::GetJobRequest& request) -> absl::StatusOr<v1::GetJobResponse> {
-      if (request.job() == "nothing") return FakeJobService::NotFound();
-      v1::GetJobResponse response;
-      *response.mutable_job() = FinishedJob();
-      return response;
-    };
-    server_ = service_.Serve();
-    extra_environment_ = {"PIXELREC_SERVER=" + server_->address()};
-  }
-  void TearDown() override {
-    if (server_ != nullptr) server_->Stop(std::chrono::milliseconds(0));
-    CtlProcess::TearDown();
-  }
-
   // A handler may still be waking up in one of these when its test has ended; the server waits for it.
   absl::Notification watching_;
   absl::Notification done_;
-  FakeJobService service_;
-  std::unique_ptr<rpc::Server> server_;
 };
 
 TEST_F(Commands, WrongUseExitsWith2) {
@@ -204,129 +184,6 @@ TEST_F(Commands, CtrlCDetachesAndSaysHowToComeBack) {
             "  cancel:    pixelrecctl cancel quickstart-1a2b\n");
 }
 
-TEST_F(Commands, CancelSaysSo) {
-  service_.cancel = [](const v1::CancelJobRequest& request) -> absl::StatusOr<v1::CancelJobResponse> {
-    if (request.job() == "ended")
-      return rpc::Refuse(absl::StatusCode::kFailedPrecondition, rpc::kJobEnded, "job ended has ended already");
-    EXPECT_TRUE(request.now());
-    v1::CancelJobResponse response;
-    *response.mutable_job() = SampleJob();
-    return response;
-  };
-  EXPECT_EQ(Run({"cancel", "quickstart", "--now"}).output, "job quickstart-1a2b is being cancelled (RUNNING)\n");
-  EXPECT_EQ(Run({"cancel", "ended"}).exit_code, 4);
-}
-
-TEST_F(Commands, PauseAndResumeSaySo) {
-  service_.pause = [](const v1::PauseJobRequest& request) -> absl::StatusOr<v1::PauseJobResponse> {
-    if (request.job() == "ended")
-      return rpc::Refuse(absl::StatusCode::kFailedPrecondition, rpc::kJobEnded, "it has ended already");
-    EXPECT_TRUE(absl::StartsWith(request.request_id(), "ctl-"));
-    v1::PauseJobResponse response;
-    *response.mutable_job() = SampleJob();
-    response.mutable_job()->set_state(request.now() ? v1::JOB_STATE_PAUSED : v1::JOB_STATE_RUNNING);
-    return response;
-  };
-  service_.resume = [](const v1::ResumeJobRequest& request) -> absl::StatusOr<v1::ResumeJobResponse> {
-    EXPECT_TRUE(absl::StartsWith(request.request_id(), "ctl-"));
-    v1::ResumeJobResponse response;
-    *response.mutable_job() = SampleJob();
-    response.mutable_job()->set_state(v1::JOB_STATE_PENDING);
-    response.mutable_job()->set_reason("needs 2 workers; 1 idle");
-    return response;
-  };
-  const std::string go_on = "\n  go on: pixelrecctl resume quickstart-1a2b\n";
-  EXPECT_EQ(Run({"pause", "quickstart"}).output, "job quickstart-1a2b is being paused (RUNNING)" + go_on);
-  EXPECT_EQ(Run({"pause", "quickstart", "--now"}).output, "job quickstart-1a2b is paused" + go_on);
-  EXPECT_TRUE(absl::StrContains(Run({"pause", "quickstart", "--now", "-o", "json"}).output, "\"state\": \"JOB_STATE_PAUSED\""));
-  EXPECT_EQ(Run({"pause", "ended"}).exit_code, 4);
-  EXPECT_EQ(Run({"resume", "quickstart"}).output, "job quickstart-1a2b is resumed (PENDING: needs 2 workers; 1 idle)\n");
-  EXPECT_EQ(Run({"resume"}).exit_code, 2);
-}
-
-TEST_F(Commands, DeleteSaysWhereTheFilesAre) {
-  service_.remove = [](const v1::DeleteJobRequest& request) -> absl::StatusOr<v1::DeleteJobResponse> {
-    if (request.job() == "nothing") return FakeJobService::NotFound();
-    if (request.job() == "runs") return rpc::Refuse(absl::StatusCode::kFailedPrecondition, rpc::kJobNotEnded, "cancel it first");
-    EXPECT_TRUE(absl::StartsWith(request.request_id(), "ctl-"));
-    v1::DeleteJobResponse response;
-    response.set_job_id("quickstart-1a2b");
-    response.set_output_dir("/results/quickstart");
-    return response;
-  };
-  const CtlRun run = Run({"delete", "quickstart"});
-  EXPECT_EQ(run.exit_code, 0);
-  EXPECT_EQ(run.output, "job quickstart-1a2b is deleted; its files stay in /results/quickstart\n");
-  EXPECT_EQ(Run({"delete", "quickstart", "-o", "yaml"}).output,
-            "job_id: \"quickstart-1a2b\"\noutput_dir: \"/results/quickstart\"\n");
-  EXPECT_EQ(Run({"delete", "nothing"}).exit_code, 3);
-  EXPECT_EQ(Run({"delete", "runs"}).output, "error: cancel it first\n");
-  EXPECT_EQ(Run({"delete", "runs"}).exit_code, 4);
-}
-
-TEST_F(Commands, WorkersAreDrainedAndUndrained) {
-  service_.drain = [](const v1::DrainWorkerRequest& request) -> absl::StatusOr<v1::DrainWorkerResponse> {
-    if (request.worker_id() == "w9") return rpc::Refuse(absl::StatusCode::kNotFound, rpc::kWorkerNotFound, "no worker 'w9'");
-    v1::DrainWorkerResponse response;
-    v1::Worker& worker = *response.mutable_worker();
-    worker.set_worker_id(request.worker_id());
-    worker.set_drain_mode(request.mode());
-    worker.set_state(request.worker_id() == "w1" ? v1::WORKER_STATE_DRAINING : v1::WORKER_STATE_DRAINED);
-    if (request.worker_id() == "w1") worker.set_job_id("a-1");
-    return response;
-  };
-  service_.undrain = [](const v1::UndrainWorkerRequest& request) -> absl::StatusOr<v1::UndrainWorkerResponse> {
-    v1::UndrainWorkerResponse response;
-    response.mutable_worker()->set_worker_id(request.worker_id());
-    response.mutable_worker()->set_state(v1::WORKER_STATE_IDLE);
-    return response;
-  };
-  service_.workers = [](const v1::ListWorkersRequest&) -> absl::StatusOr<v1::ListWorkersResponse> {
-    v1::ListWorkersResponse response;
-    response.add_workers()->set_worker_id("w1");
-    response.mutable_workers(0)->set_state(v1::WORKER_STATE_DRAINING);
-    response.add_workers()->set_worker_id("w2");
-    response.mutable_workers(1)->set_state(v1::WORKER_STATE_DRAINED);
-    return response;
-  };
-  EXPECT_EQ(Run({"workers", "drain", "w1"}).output,
-            "worker w1 is being drained: it still runs rank 0 of job a-1, which stops with a checkpoint and goes on elsewhere\n");
-  EXPECT_EQ(Run({"workers", "drain", "w1", "--let-jobs-finish"}).output,
-            "worker w1 is being drained: it still runs rank 0 of job a-1, to its end\n");
-  EXPECT_EQ(Run({"workers", "drain", "w2"}).output, "worker w2 is drained: nothing runs there\n");
-  EXPECT_TRUE(absl::StrContains(Run({"workers", "drain", "w2", "--let-jobs-finish", "-o", "json"}).output,
-                                "\"drain_mode\": \"DRAIN_MODE_LET_JOBS_FINISH\""));
-  EXPECT_EQ(Run({"workers", "undrain", "w1"}).output, "worker w1 gets ranks again\n");
-  EXPECT_EQ(Run({"workers", "drain", "w9"}).exit_code, 3);
-  EXPECT_EQ(Run({"workers", "drain"}).exit_code, 2);
-  EXPECT_EQ(Run({"workers"}).exit_code, 2);
-  const std::string list = Run({"workers", "list"}).output;
-  EXPECT_TRUE(absl::StrContains(list, "w1      DRAINING") && absl::StrContains(list, "w2      DRAINED")) << list;
-}
-
-// A paused job is waited for.
-TEST_F(Commands, WatchGoesOnOverAPause) {
-  service_.watch = [](const v1::WatchJobRequest&, grpc::ServerContext&, FakeJobService::WatchWriter& writer) {
-    const auto say = [&](const std::string& event, const v1::Job& job) {
-      v1::WatchJobResponse update;
-      *update.mutable_job() = job;
-      *update.mutable_event() = FromText<v1::JobEvent>(event);
-      writer.Write(update);
-    };
-    v1::Job paused = SampleJob();
-    paused.set_state(v1::JOB_STATE_PAUSED);
-    say("sequence: 1 time { seconds: 1764000000 } state_change { to: JOB_STATE_PAUSED reason: 'paused by the user' }", paused);
-    say("sequence: 2 time { seconds: 1764000060 } state_change { to: JOB_STATE_PENDING reason: 'resumed' }", SampleJob());
-    say("sequence: 3 time { seconds: 1764000120 } state_change { to: JOB_STATE_SUCCEEDED reason: 'done' }", FinishedJob());
-    return absl::OkStatus();
-  };
-  const CtlRun run = Run({"watch", "quickstart"});
-  EXPECT_EQ(run.exit_code, 0);
-  EXPECT_TRUE(absl::StartsWith(run.output,
-                               "16:00:00  PAUSED: paused by the user\n16:01:00  PENDING: resumed\n16:02:00  SUCCEEDED: done\n"))
-      << run.output;
-}
-
 TEST_F(Commands, LogsAreReadToTheirEnd) {
   service_.log = [](const v1::ReadJobLogRequest& request) -> absl::StatusOr<v1::ReadJobLogResponse> {
     EXPECT_EQ(request.rank(), 1);
@@ -452,75 +309,6 @@ TEST_F(Commands, InitWritesAJobAndKeepsAnExistingOne) {
   EXPECT_EQ(again.exit_code, 4);
   EXPECT_EQ(again.output, "error: " + file + " exists; --force replaces it\n");
   EXPECT_EQ(Run({"init", file, "--force"}).exit_code, 0);
-}
-
-// A trainer that says what a test wants.
-class AuditCommand : public Commands {
- protected:
-  void SetUp() override {
-    Commands::SetUp();
-    service_.events = [](const v1::ListJobEventsRequest&) -> absl::StatusOr<v1::ListJobEventsResponse> {
-      return FromText<v1::ListJobEventsResponse>(R"pb(
-        events {
-          sequence: 1
-          generation: 1
-          dataset_prepared { path: "/nowhere/abc123" }
-        }
-        events {
-          sequence: 2
-          generation: 2
-          state_change { to: JOB_STATE_STARTING ranks: 2 }
-        }
-        events {
-          sequence: 3
-          generation: 2
-          epoch_result { epoch: 1 step: 4 samples: 10 sample_digest: "d4" }
-        }
-      )pb");
-    };
-  }
-  void TrainerSays(const std::string& script) {
-    const std::string program = Write("trainer", "#!/bin/sh\n" + script + "\n");
-    std::filesystem::permissions(program, std::filesystem::perms::owner_all);
-    extra_environment_.push_back("PIXELREC_TRAINER=" + program);
-  }
-  static std::string Samples(int64_t at_step_4) {
-    return absl::StrCat(R"(echo '{"data_hash": "abc123", "samples": 10, "epochs": [{"epoch": 1, "step": 4, "samples": 10, )",
-                        R"("distinct": 10}], "steps": [{"step": 4, "samples": )", at_step_4, R"(, "digest": "d4"}]}')");
-  }
-};
-
-TEST_F(AuditCommand, ExitsWith0WhereEveryRecordIsAsExpected) {
-  TrainerSays(
-      R"(test "$1 $4 $5 $6" = "samples --dataset /data --step=4" || exit 9; grep -q '"name": "quickstart"' "$3" || exit 8; )" +
-      Samples(10));
-  const CtlRun run = Run({"audit", "quickstart", "--dataset", "/data"});
-  EXPECT_EQ(run.exit_code, 0) << run.output;
-  EXPECT_TRUE(absl::StrContains(run.output, "every sample was visited exactly once per epoch\n")) << run.output;
-}
-
-TEST_F(AuditCommand, ExitsWith1AndSaysWhatDiffers) {
-  TrainerSays(Samples(11));
-  const CtlRun run = Run({"audit", "quickstart", "--prepare-in", dir_.string(), "-o", "json"});
-  EXPECT_EQ(run.exit_code, 1) << run.output;
-  EXPECT_TRUE(absl::StrContains(run.output, "\"equal\": false")) << run.output;
-  EXPECT_TRUE(absl::EndsWith(run.output, "error: epoch 1 (generation 2, step 4): 10 samples visited, 11 expected\n"))
-      << run.output;
-}
-
-TEST_F(AuditCommand, SaysWhereDataAreMissing) {
-  EXPECT_EQ(Run({"audit", "nothing"}).exit_code, 3);
-  CtlRun run = Run({"audit", "quickstart"});
-  EXPECT_EQ(run.exit_code, 3);
-  EXPECT_EQ(
-      run.output,
-      "error: the prepared dataset /nowhere/abc123 is not on this machine: name a copy with --dataset DIR, or have the job's "
-      "CSV files prepared again with --prepare-in DIR\n");
-  EXPECT_EQ(Run({"audit", "quickstart", "--dataset", "a", "--prepare-in", "b"}).exit_code, 2);
-  TrainerSays("echo 'error: /data: no such dataset' >&2; exit 3");
-  run = Run({"audit", "quickstart", "--dataset", "/data"});
-  EXPECT_EQ(run.exit_code, 3);
-  EXPECT_EQ(run.output, "error: /data: no such dataset\n");
 }
 
 }  // namespace

@@ -3,13 +3,9 @@
 
 #include <fstream>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "common/process/child.h"
-#include "tests/ctl/ctl_process.h"
-#include "tests/ctl/fake_job_service.h"
-#include "tests/ctl/sample_job.h"
+#include "tests/ctl/served_ctl.h"
 
 namespace pixelrec::ctl {
 namespace {
@@ -19,21 +15,15 @@ using testing::ElementsAre;
 using testing::IsSupersetOf;
 using testing::Not;
 
-class Completion : public CtlProcess {
+class Completion : public ServedCtl {
  protected:
   void SetUp() override {
-    CtlProcess::SetUp();
+    ServedCtl::SetUp();
     service_.list = [](const v1::ListJobsRequest&) -> absl::StatusOr<v1::ListJobsResponse> {
       v1::ListJobsResponse response;
       *response.add_jobs() = FinishedJob();
       return response;
     };
-    server_ = service_.Serve();
-    extra_environment_ = {"PIXELREC_SERVER=" + server_->address()};
-  }
-  void TearDown() override {
-    server_->Stop(std::chrono::milliseconds(0));
-    CtlProcess::TearDown();
   }
 
   // What bash offers after `words`, the last of which is the one under the cursor.
@@ -47,9 +37,6 @@ class Completion : public CtlProcess {
     EXPECT_EQ(run.exit_code, 0) << run.output;
     return absl::StrSplit(run.output, '\n', absl::SkipEmpty());
   }
-
-  FakeJobService service_;
-  std::unique_ptr<rpc::Server> server_;
 };
 
 TEST_F(Completion, OffersCommandsAndTheirSubcommands) {
