@@ -31,8 +31,6 @@ std::unique_ptr<grpc::ClientContext> Context() {
 }  // namespace
 
 Cluster::Cluster(Options options) : options_(std::move(options)) {
-  std::string pattern = testing::TempDir() + "/cluster_XXXXXX";
-  dir_ = fs::canonical(mkdtemp(pattern.data()));
   std::ofstream(dir_ / "coordinator.yaml") << options_.coordinator_yaml;
   StartCoordinator();
   workers_.resize(static_cast<size_t>(options_.workers + options_.later_workers));
@@ -45,7 +43,6 @@ Cluster::~Cluster() {
   if (testing::Test::HasFailure()) std::fprintf(stderr, "%s", Logs().c_str());
   workers_.clear();
   coordinator_.reset();
-  fs::remove_all(dir_);
 }
 
 std::string Cluster::Logs() const {

@@ -16,6 +16,7 @@
 
 #include "common/process/child.h"
 #include "pixelrec/v1/job_service.grpc.pb.h"
+#include "tests/common/temporary_folder.h"
 
 namespace pixelrec::integration {
 
@@ -70,7 +71,8 @@ class Cluster {
   std::string AwaitReady(const process::Child& child, const std::string& name, const char* field);
 
   const Options options_;
-  std::filesystem::path dir_;
+  const TemporaryFolder folder_;
+  const std::filesystem::path dir_ = folder_.path();
   std::unique_ptr<process::Child> coordinator_;
   std::vector<std::unique_ptr<process::Child>> workers_;
   std::string address_ = "127.0.0.1:0";

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/metrics/family.h"
 #include "tests/common/metrics/scrape.h"
+#include "tests/common/temporary_folder.h"
 
 namespace pixelrec::metrics {
 namespace {
@@ -94,8 +95,8 @@ TEST(ExposerTest, PromtoolHasNothingToSay) {
   for (const Row& row : Catalogue())
     EXPECT_NE(page.find(absl::StrCat("# HELP ", absl::string_view(row.name.data(), row.name.size()), " ")), std::string::npos)
         << row.name;
-  const std::string file = testing::TempDir() + "/metrics_page.txt";
-  std::ofstream(file) << page;
+  const TemporaryFolder folder;
+  const std::string file = folder.Write("metrics_page.txt", page);
   EXPECT_EQ(std::system(("promtool check metrics < " + file).c_str()), 0);
 }
 

@@ -1,4 +1,5 @@
 #include "common/storage/atomic_file.h"
+#include "tests/common/temporary_folder.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -18,12 +19,6 @@ namespace fs = std::filesystem;
 
 class AtomicFileTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "/storage_XXXXXX";
-    dir_ = mkdtemp(pattern.data());
-  }
-  void TearDown() override { fs::remove_all(dir_); }
-
   std::set<std::string> Entries() const {
     std::set<std::string> names;
     for (const auto& entry : fs::directory_iterator(dir_)) names.insert(entry.path().filename().string());
@@ -34,7 +29,8 @@ class AtomicFileTest : public testing::Test {
     ASSERT_TRUE(WriteFileAtomically(dir_ / name / "marker", marker).ok());
   }
 
-  fs::path dir_;
+  const TemporaryFolder folder_;
+  const fs::path dir_ = folder_.path();
 };
 
 TEST_F(AtomicFileTest, WritesReplacesAndLeavesNoTemporary) {

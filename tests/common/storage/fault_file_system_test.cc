@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "common/storage/atomic_file.h"
+#include "tests/common/temporary_folder.h"
 
 namespace pixelrec::storage {
 namespace {
@@ -39,10 +40,9 @@ TEST(FaultFileSystem, AnAtomicWriteLosesNothingOnceItReturned) {
       const bool returned = WriteFileAtomically("/d/f", "new", disk).ok();
       if (!disk.dead()) break;
       disk.Heal();
-      const std::filesystem::path folder = testing::TempDir() + "/disk";
-      disk.WriteTo(folder);
-      const std::string content = *ReadFile(folder / "f");
-      std::filesystem::remove_all(folder);
+      const TemporaryFolder folder;
+      disk.WriteTo(folder / "disk");
+      const std::string content = *ReadFile(folder / "disk/f");
       EXPECT_FALSE(returned);
       EXPECT_TRUE(content == "old" || content == "new") << content << " at " << at << ", seed " << seed;
     }
@@ -60,10 +60,9 @@ TEST(FaultFileSystem, ARenameOfUnsyncedBytesIsSeenTorn) {
     ASSERT_TRUE(disk.SyncFolder("/d").ok());
     disk.FailAt(disk.operations() + 1, Fault::kPowerLoss, seed);
     EXPECT_FALSE(disk.CreateFolder("/d/x").ok());
-    const std::filesystem::path folder = testing::TempDir() + "/disk";
-    disk.WriteTo(folder);
-    torn += *ReadFile(folder / "f") != "0123456789";
-    std::filesystem::remove_all(folder);
+    const TemporaryFolder folder;
+    disk.WriteTo(folder / "disk");
+    torn += *ReadFile(folder / "disk/f") != "0123456789";
   }
   EXPECT_GT(torn, 8);
 }

@@ -15,8 +15,8 @@
 
 #include "common/process/child.h"
 #include "common/process/memory.h"
+#include "tests/common/temporary_folder.h"
 #include "tests/coordinator/bench/schedule_bench.h"
-#include "tests/coordinator/cluster/temp_dir.h"
 #include "tests/coordinator/cluster/test_coordinator.h"
 
 namespace pixelrec::coordinator {
@@ -70,7 +70,7 @@ void SubmitMany(const Coordinator& coordinator, int client, int jobs, std::vecto
 }
 
 void Run(int jobs, int clients) {
-  TempDir dir;
+  TemporaryFolder dir;
   auto coordinator = std::make_unique<Coordinator>(dir.path());
   std::printf("start, empty journal: %.3f s, %.1f MB\n", coordinator->start_seconds, coordinator->Megabytes());
 

@@ -12,7 +12,7 @@
 #include "common/rpc/reasons.h"
 #include "coordinator/journal/journal.h"
 #include "coordinator/state/view.h"
-#include "tests/coordinator/cluster/temp_dir.h"
+#include "tests/common/temporary_folder.h"
 
 namespace pixelrec::coordinator {
 namespace {
@@ -121,7 +121,7 @@ class EngineTest : public ::testing::Test {
     done.WaitForNotification();
   }
 
-  TempDir dir_;
+  TemporaryFolder dir_;
   absl::Mutex mu_;
   Now now_ ABSL_GUARDED_BY(mu_){std::chrono::seconds(1767225600), std::chrono::seconds(1000)};
   std::unique_ptr<Engine> engine_;

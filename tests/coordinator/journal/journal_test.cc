@@ -7,7 +7,7 @@
 
 #include <fstream>
 
-#include "tests/coordinator/cluster/temp_dir.h"
+#include "tests/common/temporary_folder.h"
 
 namespace pixelrec::coordinator {
 namespace {
@@ -38,7 +38,7 @@ class JournalTest : public ::testing::Test {
     std::ofstream(file, std::ios::binary) << bytes;
   }
 
-  TempDir dir_;
+  TemporaryFolder dir_;
   std::filesystem::path path_ = dir_ / "journal.db";
 };
 

@@ -9,7 +9,7 @@
 
 #include "common/process/child.h"
 #include "common/process/memory.h"
-#include "tests/coordinator/cluster/temp_dir.h"
+#include "tests/common/temporary_folder.h"
 #include "tests/coordinator/cluster/test_coordinator.h"
 
 namespace pixelrec::coordinator {
@@ -63,7 +63,7 @@ class Program : public ::testing::Test {
     return {exit.code, Output()};
   }
 
-  TempDir dir_;
+  TemporaryFolder dir_;
 };
 
 TEST_F(Program, SaysWhereItServesAndStopsWhenTold) {

@@ -6,8 +6,8 @@
 
 #include "common/rpc/reasons.h"
 #include "common/rpc/status.h"
+#include "tests/common/temporary_folder.h"
 #include "tests/coordinator/cluster/fake_worker.h"
-#include "tests/coordinator/cluster/temp_dir.h"
 #include "tests/coordinator/cluster/test_coordinator.h"
 
 namespace pixelrec::coordinator {
@@ -76,7 +76,7 @@ class JobControlTest : public ::testing::Test {
     return status;
   }
 
-  TempDir dir_;
+  TemporaryFolder dir_;
   std::unique_ptr<TestCoordinator> coordinator_;
   v1::Job job_;
   v1::Worker worker_;

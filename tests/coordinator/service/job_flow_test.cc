@@ -2,8 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/common/temporary_folder.h"
 #include "tests/coordinator/cluster/fake_worker.h"
-#include "tests/coordinator/cluster/temp_dir.h"
 #include "tests/coordinator/cluster/test_coordinator.h"
 
 namespace pixelrec::coordinator {
@@ -44,7 +44,7 @@ class JobFlow : public ::testing::Test {
     b.AwaitAck(b.sequence());
   }
 
-  TempDir dir_;
+  TemporaryFolder dir_;
   TestCoordinator coordinator_{dir_.path()};
 };
 

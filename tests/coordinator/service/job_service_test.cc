@@ -6,8 +6,8 @@
 
 #include "common/rpc/reasons.h"
 #include "common/rpc/status.h"
+#include "tests/common/temporary_folder.h"
 #include "tests/coordinator/cluster/fake_worker.h"
-#include "tests/coordinator/cluster/temp_dir.h"
 #include "tests/coordinator/cluster/test_coordinator.h"
 
 namespace pixelrec::coordinator {
@@ -34,7 +34,7 @@ class JobServiceTest : public ::testing::Test {
     return response;
   }
 
-  TempDir dir_;
+  TemporaryFolder dir_;
   TestCoordinator coordinator_{dir_.path(), MakeOptions()};
   v1::Job job_;
 };

@@ -4,8 +4,8 @@
 
 #include "common/rpc/reasons.h"
 #include "common/rpc/status.h"
+#include "tests/common/temporary_folder.h"
 #include "tests/coordinator/cluster/fake_worker.h"
-#include "tests/coordinator/cluster/temp_dir.h"
 #include "tests/coordinator/cluster/test_coordinator.h"
 
 namespace pixelrec::coordinator {
@@ -43,7 +43,7 @@ class SessionTest : public ::testing::Test {
     return rpc::FromGrpc(stream->Finish());
   }
 
-  TempDir dir_;
+  TemporaryFolder dir_;
   std::unique_ptr<TestCoordinator> coordinator_;
 };
 

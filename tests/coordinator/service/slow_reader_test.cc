@@ -5,8 +5,8 @@
 #include "common/rpc/reasons.h"
 #include "common/rpc/status.h"
 #include "coordinator/engine/instruments.h"
+#include "tests/common/temporary_folder.h"
 #include "tests/coordinator/cluster/fake_worker.h"
-#include "tests/coordinator/cluster/temp_dir.h"
 #include "tests/coordinator/cluster/test_coordinator.h"
 
 namespace pixelrec::coordinator {
@@ -50,7 +50,7 @@ class SlowReader : public ::testing::Test {
     return -1;
   }
 
-  TempDir dir_;
+  TemporaryFolder dir_;
   prometheus::Registry registry_;
   Instruments instruments_{registry_};
   TestCoordinator coordinator_{dir_.path(), MakeOptions()};

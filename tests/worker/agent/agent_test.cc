@@ -17,6 +17,7 @@
 #include "common/rpc/status.h"
 #include "common/storage/atomic_file.h"
 #include "google/protobuf/util/time_util.h"
+#include "tests/common/temporary_folder.h"
 #include "tests/worker/agent/fake_coordinator.h"
 
 namespace pixelrec::agent {
@@ -60,14 +61,7 @@ std::string Story(const std::vector<v1::RankReport>& reports) {
 
 class AgentTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "/agent_XXXXXX";
-    dir_ = fs::canonical(mkdtemp(pattern.data()));
-  }
-  void TearDown() override {
-    Leave();
-    fs::remove_all(dir_);
-  }
+  void TearDown() override { Leave(); }
 
   Agent::Options Options(const FakeCoordinator& coordinator) {
     Agent::Options options;
@@ -134,7 +128,8 @@ class AgentTest : public testing::Test {
     return log_;
   }
 
-  fs::path dir_;
+  const TemporaryFolder folder_;
+  const fs::path dir_ = folder_.path();
   prometheus::Registry registry_;
   absl::Notification ready_;
   std::unique_ptr<Agent> agent_;

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "common/storage/atomic_file.h"
+#include "tests/common/temporary_folder.h"
 
 namespace pixelrec::agent {
 namespace {
@@ -15,12 +16,6 @@ using testing::HasSubstr;
 
 class PublisherTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "/publish_XXXXXX";
-    dir_ = fs::canonical(mkdtemp(pattern.data()));
-  }
-  void TearDown() override { fs::remove_all(dir_); }
-
   v1::CommitArtifact Staged(const std::string& name, const std::string& content) {
     const fs::path staging = dir_ / ".staging" / ("g1-" + name);
     fs::create_directories(staging);
@@ -31,7 +26,8 @@ class PublisherTest : public testing::Test {
     return order;
   }
 
-  fs::path dir_;
+  const TemporaryFolder folder_;
+  const fs::path dir_ = folder_.path();
   const AllowedPaths anywhere_{{}};
 };
 

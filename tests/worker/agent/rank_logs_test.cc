@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "common/storage/atomic_file.h"
+#include "tests/common/temporary_folder.h"
 
 namespace pixelrec::agent {
 namespace {
@@ -14,12 +15,6 @@ using testing::HasSubstr;
 
 class RankLogsTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "/logs_XXXXXX";
-    dir_ = mkdtemp(pattern.data());
-  }
-  void TearDown() override { std::filesystem::remove_all(dir_); }
-
   std::filesystem::path Write(const RankKey& key, const std::string& text) {
     const RankLogs logs(dir_);
     EXPECT_TRUE(logs.Prepare(key).ok());
@@ -37,7 +32,8 @@ class RankLogsTest : public testing::Test {
     return RankLogs(dir_).Read(request);
   }
 
-  std::filesystem::path dir_;
+  const TemporaryFolder folder_;
+  const std::filesystem::path dir_ = folder_.path();
 };
 
 TEST_F(RankLogsTest, ReadsPiecesAndSaysWhereToGoOn) {

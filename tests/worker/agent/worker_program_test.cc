@@ -15,6 +15,7 @@
 #include "common/process/child.h"
 #include "common/process/memory.h"
 #include "common/storage/atomic_file.h"
+#include "tests/common/temporary_folder.h"
 #include "tests/worker/agent/fake_coordinator.h"
 
 namespace pixelrec::agent {
@@ -25,14 +26,7 @@ using testing::HasSubstr;
 
 class WorkerProgramTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "/worker_XXXXXX";
-    dir_ = fs::canonical(mkdtemp(pattern.data()));
-  }
-  void TearDown() override {
-    worker_.reset();
-    fs::remove_all(dir_);
-  }
+  void TearDown() override { worker_.reset(); }
 
   void Start(std::vector<std::string> extra) {
     std::vector<std::string> arguments{"--work-dir",          (dir_ / "work").string(),
@@ -76,7 +70,8 @@ class WorkerProgramTest : public testing::Test {
     return response;
   }
 
-  fs::path dir_;
+  const TemporaryFolder folder_;
+  const fs::path dir_ = folder_.path();
   std::unique_ptr<process::Child> worker_;
 };
 

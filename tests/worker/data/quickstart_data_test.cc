@@ -3,7 +3,7 @@
 
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
-#include "tests/worker/data/temporary_folder.h"
+#include "tests/common/temporary_folder.h"
 #include "worker/data/batch.h"
 #include "worker/data/dataset.h"
 #include "worker/data/prepare.h"

@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "tests/worker/data/temporary_folder.h"
+#include "tests/common/temporary_folder.h"
 #include "worker/data/dataset.h"
 #include "worker/data/prepare.h"
 

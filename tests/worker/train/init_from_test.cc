@@ -73,7 +73,7 @@ TEST(InitFromTest, NamesWhatDoesNotFitAndChangesNothing) {
 }
 
 TEST(InitFromTest, NamesWhatIsMissing) {
-  checkpoint::TemporaryFolder folder;
+  TemporaryFolder folder;
   const std::vector<checkpoint::TensorSpec> half = {{"item_emb_tokens", "F32", {1, 1, 4}}, {"logit_scale", "I64", {1}}};
   checkpoint::WriteTensors(folder.path() / "half.safetensors", half);
   const auto parameters = Parameters();

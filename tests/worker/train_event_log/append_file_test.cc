@@ -6,13 +6,14 @@
 
 #include <csignal>
 
-#include "tests/worker/train_event_log/log_folder.h"
+#include "tests/common/temporary_folder.h"
+#include "tests/worker/train_event_log/read_all.h"
 
 namespace pixelrec::train {
 namespace {
 
 TEST(AppendFile, GrowsWhatIsThereAndMakesItsFolder) {
-  LogFolder folder;
+  TemporaryFolder folder;
   const auto path = folder.path() / "logs" / "a.log";
   for (const char* text : {"one\n", "two\n"}) {
     auto file = AppendFile::Open(path);
@@ -25,7 +26,7 @@ TEST(AppendFile, GrowsWhatIsThereAndMakesItsFolder) {
 
 TEST(AppendFile, TakesBackARecordThatDoesNotFitOnTheDisk) {
   // A limit on the file's size stands in for a full disk.
-  LogFolder folder;
+  TemporaryFolder folder;
   auto file = AppendFile::Open(folder.path() / "a.log");
   ASSERT_TRUE(file.ok());
   ASSERT_TRUE((*file)->Append("whole\n").ok());
@@ -43,7 +44,7 @@ TEST(AppendFile, TakesBackARecordThatDoesNotFitOnTheDisk) {
 }
 
 TEST(AppendFile, NamesWhatItCannotOpen) {
-  LogFolder folder;
+  TemporaryFolder folder;
   EXPECT_FALSE(AppendFile::Open(folder.path()).ok());
   EXPECT_THAT(std::string(AppendFile::Open("/proc/nowhere/a.log").status().message()), ::testing::HasSubstr("/proc/nowhere"));
 }

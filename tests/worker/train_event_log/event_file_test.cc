@@ -3,7 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/worker/train_event_log/log_folder.h"
+#include "tests/common/temporary_folder.h"
+#include "tests/worker/train_event_log/read_all.h"
 #include "worker/train/event_log/event_message.h"
 #include "worker/train/event_log/record_file.h"
 
@@ -36,7 +37,7 @@ TEST(ScalarEvent, IsTheProtobufWireFormat) {
 }
 
 TEST(EventFile, ShowsEveryRecordAtOnce) {
-  LogFolder folder;
+  TemporaryFolder folder;
   auto file = EventFile::Create({folder.path() / "logs", "h_1", 7, 0, [] { return 12.5; }});
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_EQ((*file)->path().filename(), "events.out.tfevents.0000000012.h-1.7");
@@ -47,7 +48,7 @@ TEST(EventFile, ShowsEveryRecordAtOnce) {
 }
 
 TEST(EventFile, TakesTheMachinesNameByDefault) {
-  LogFolder folder;
+  TemporaryFolder folder;
   auto file = EventFile::Create({folder.path(), "", 1, 0, [] { return 1.0; }});
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_THAT((*file)->path().filename().string(),

@@ -5,7 +5,8 @@
 
 #include <cmath>
 
-#include "tests/worker/train_event_log/log_folder.h"
+#include "tests/common/temporary_folder.h"
+#include "tests/worker/train_event_log/read_all.h"
 
 namespace pixelrec::train {
 namespace {
@@ -21,7 +22,7 @@ class MetricsLogTest : public ::testing::Test {
   std::filesystem::path path() const { return folder_.path() / "logs" / "metrics.jsonl"; }
 
  private:
-  LogFolder folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(MetricsLogTest, WritesOneObjectALineInTheOrderGiven) {

@@ -1,5 +1,7 @@
-// A folder of one test, removed with it.
+// A folder of the test's own: no other test, running at the same time, has it; gone when the test is.
 #pragma once
+
+#include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -7,16 +9,14 @@
 #include <string>
 #include <utility>
 
-#include "gtest/gtest.h"
-
-namespace pixelrec::data {
+namespace pixelrec {
 
 class TemporaryFolder {
  public:
   TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "pixelrec-data-XXXXXX").string();
+    std::string pattern = (std::filesystem::temp_directory_path() / "pixelrec-XXXXXX").string();
     EXPECT_NE(mkdtemp(pattern.data()), nullptr);
-    path_ = pattern;
+    path_ = std::filesystem::canonical(pattern);
   }
   ~TemporaryFolder() {
     std::error_code ignored;
@@ -26,6 +26,7 @@ class TemporaryFolder {
   TemporaryFolder& operator=(TemporaryFolder&&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
 
   std::filesystem::path Write(const std::string& name, const std::string& content) const {
     std::ofstream file(path_ / name, std::ios::binary);
@@ -38,4 +39,4 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-}  // namespace pixelrec::data
+}  // namespace pixelrec
