@@ -33,6 +33,7 @@ Policy MakePolicy(const config::CoordinatorConfig& config) {
   policy.orphan_grace = config.orphan_grace;
   policy.start_timeout = config.start_timeout;
   policy.stop_grace = config.stop_grace;
+  policy.hang_floor = config.hang_floor;
   policy.elastic_grow_after = config.elastic_grow_after;
   return policy;
 }

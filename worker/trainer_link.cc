@@ -9,8 +9,13 @@ namespace pixelrec {
 
 TrainerLink::TrainerLink(int channel_fd) : channel_(channel_fd) {}
 
-absl::StatusOr<std::unique_ptr<TrainerLink>> TrainerLink::Open(int channel_fd) {
+absl::StatusOr<std::unique_ptr<TrainerLink>> TrainerLink::Open(int channel_fd, int position_fd) {
   std::unique_ptr<TrainerLink> link(new TrainerLink(channel_fd));
+  if (position_fd >= 0) {
+    auto page = channel::PositionPage::Open(position_fd);
+    if (!page.ok()) return page.status();
+    link->position_.emplace(*std::move(page));
+  }
   if (auto status = link->channel_.Read(link->plan_command_); !status.ok()) return status;
   if (!link->plan_command_.has_plan()) return absl::DataLossError("the worker's first message was not a plan");
   v1::TrainerReport hello;
@@ -104,6 +109,10 @@ void TrainerLink::ArtifactStaged(const train::ArtifactRecord& artifact) {
   *report.mutable_artifact_staged() = ToProto(artifact);
   report.mutable_artifact_staged()->set_generation(plan_command_.generation());
   Send(std::move(report));
+}
+
+void TrainerLink::At(const dist::Whereabouts::Place& place) {
+  if (position_) position_->Write(ToPosition(place));
 }
 
 void TrainerLink::Notice(bool warning, const std::string& text) {

@@ -14,14 +14,16 @@
 #include "absl/status/status.h"
 #include "pixelrec/v1/trainer_channel.pb.h"
 #include "worker/channel/channel.h"
+#include "worker/channel/position_page.h"
 #include "worker/train/train_job.h"
 
 namespace pixelrec {
 
 class TrainerLink : public train::WorkerLink {
  public:
-  // Says hello and reads the plan. DATA_LOSS, UNAVAILABLE: the worker closed the channel or sent something else first.
-  static absl::StatusOr<std::unique_ptr<TrainerLink>> Open(int channel_fd);
+  // Says hello and reads the plan. position_fd -1: nobody watches. INVALID_ARGUMENT: it is no page of a position. DATA_LOSS,
+  // UNAVAILABLE: the worker closed the channel or sent something else first.
+  static absl::StatusOr<std::unique_ptr<TrainerLink>> Open(int channel_fd, int position_fd);
   ~TrainerLink() override;
 
   const v1::TrainerCommand& plan_command() const { return plan_command_; }
@@ -34,6 +36,7 @@ class TrainerLink : public train::WorkerLink {
   void StepTimed(const train::StepRecord& step) override;
   void EpochFinished(const train::EpochRecord& epoch) override;
   void ArtifactStaged(const train::ArtifactRecord& artifact) override;
+  void At(const dist::Whereabouts::Place& place) override;
   void Notice(bool warning, const std::string& text) override;
   void Finished(const train::ResultRecord& result) override;
   std::optional<train::StopRequest> StopRequested() override;
@@ -51,6 +54,7 @@ class TrainerLink : public train::WorkerLink {
   bool Wait(const Done& done);
 
   channel::Channel channel_;
+  std::optional<channel::PositionPage> position_;
   v1::TrainerCommand plan_command_;
   std::mutex mutex_;
   std::condition_variable changed_;

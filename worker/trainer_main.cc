@@ -24,6 +24,9 @@ int main(int argc, char** argv) {
   int channel_fd = -1;
   app.add_option("--channel-fd", channel_fd, "Connected socket to the worker that spawned this process")
       ->check(CLI::NonNegativeNumber);
+  int position_fd = -1;
+  app.add_option("--position-fd", position_fd, "Page of memory that says to that worker where this rank is in its work")
+      ->check(CLI::NonNegativeNumber);
   const auto recommend = pixelrec::tools::AddRecommend(app);
   const auto encode = pixelrec::tools::AddEncode(app);
   const auto generate = pixelrec::tools::AddGenerateDataset(app);
@@ -47,5 +50,5 @@ int main(int argc, char** argv) {
         << "error: pixelrec-trainer is started by pixelrec-worker (--channel-fd); by hand only with a subcommand: see --help\n";
     return 2;
   }
-  return pixelrec::RunPlan(channel_fd);
+  return pixelrec::RunPlan(channel_fd, position_fd);
 }

@@ -41,13 +41,13 @@ absl::Status Train(TrainerLink& link) {
 
 }  // namespace
 
-int RunPlan(int channel_fd) {
+int RunPlan(int channel_fd, int position_fd) {
   if (auto status = process::DieWithPeer(channel_fd); !status.ok()) {
     std::cerr << "error: --channel-fd: " << status.message() << "\n";
     return kFailed;
   }
   signal(SIGPIPE, SIG_IGN);
-  auto link = TrainerLink::Open(channel_fd);
+  auto link = TrainerLink::Open(channel_fd, position_fd);
   if (!link.ok()) {
     std::cerr << "error: no plan from the worker: " << link.status().message() << "\n";
     return kFailed;

@@ -76,6 +76,8 @@ std::vector<Key<CoordinatorConfig>> CoordinatorKeys() {
       DurationKey<C>("start_timeout", &C::start_timeout, "Time a gang may take from STARTING to RUNNING."),
       DurationKey<C>("orphan_grace", &C::orphan_grace, "A gang that can't reach the coordinator steps on for this long."),
       DurationKey<C>("stop_grace", &C::stop_grace, "Time from a request to stop to SIGKILL."),
+      DurationKey<C>("hang_floor", &C::hang_floor,
+                     "A rank hangs when a section of its work lasts longer than this, and than ten times the section's median."),
       DurationKey<C>(
           "elastic_grow_after", &C::elastic_grow_after,
           "An elastic job stops to grow when it has trained for so long, onto workers that have been there for so long."),

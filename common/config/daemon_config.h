@@ -23,6 +23,8 @@ struct CoordinatorConfig {
   std::chrono::milliseconds start_timeout{120000};  // STARTING -> RUNNING
   std::chrono::seconds orphan_grace{600};
   std::chrono::seconds stop_grace{30};  // StopTraining -> SIGKILL
+  // A section of a rank hangs when it lasts longer than this, and than ten times its median.
+  std::chrono::milliseconds hang_floor{5000};
   // A generation of an elastic job trains at least for so long before it stops to grow.
   std::chrono::milliseconds elastic_grow_after{30000};
 };

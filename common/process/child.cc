@@ -33,15 +33,25 @@ absl::StatusOr<storage::UniqueFd> OpenOutput(const std::filesystem::path& path) 
   return fd;
 }
 
-void SetFileActions(posix_spawn_file_actions_t& actions, int output, int inherited) {
+// Copies whose numbers lie above those that they are to have in the child, so that none overwrites another on its way there.
+absl::StatusOr<std::vector<storage::UniqueFd>> OutOfTheWay(const std::vector<int>& fds) {
+  std::vector<storage::UniqueFd> copies;
+  for (const int fd : fds) {
+    copies.emplace_back(fcntl(fd, F_DUPFD_CLOEXEC, kInheritedFd + static_cast<int>(fds.size())));
+    if (!copies.back().valid()) return storage::ErrnoStatus(errno, "can't copy", "a descriptor for a child process");
+  }
+  return copies;
+}
+
+void SetFileActions(posix_spawn_file_actions_t& actions, int output, const std::vector<storage::UniqueFd>& inherited) {
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   if (output >= 0) {
     posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
   }
-  // Also right where both numbers are equal: glibc then clears close-on-exec.
-  if (inherited >= 0) posix_spawn_file_actions_adddup2(&actions, inherited, kInheritedFd);
-  posix_spawn_file_actions_addclosefrom_np(&actions, inherited >= 0 ? kInheritedFd + 1 : kInheritedFd);
+  int next = kInheritedFd;
+  for (const storage::UniqueFd& fd : inherited) posix_spawn_file_actions_adddup2(&actions, fd.get(), next++);
+  posix_spawn_file_actions_addclosefrom_np(&actions, next);
 }
 
 void SetAttributes(posix_spawnattr_t& attributes) {
@@ -63,6 +73,8 @@ absl::StatusOr<std::unique_ptr<Child>> Child::Spawn(const SpawnOptions& options)
     if (!opened.ok()) return opened.status();
     output = *std::move(opened);
   }
+  const auto inherited = OutOfTheWay(options.inherited_fds);
+  if (!inherited.ok()) return inherited.status();
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawnattr_t attributes;
@@ -71,7 +83,7 @@ absl::StatusOr<std::unique_ptr<Child>> Child::Spawn(const SpawnOptions& options)
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
   };
-  SetFileActions(actions, output.get(), options.inherited_fd);
+  SetFileActions(actions, output.get(), *inherited);
   SetAttributes(attributes);
 
   std::vector<std::string> arguments{options.program.string()};
@@ -99,6 +111,13 @@ Child::~Child() {
 
 void Child::Signal(int signal) {
   if (!exit_.has_value()) syscall(SYS_pidfd_send_signal, pidfd_.get(), signal, nullptr, 0);
+}
+
+bool Child::IsStopped() const {
+  siginfo_t info{};
+  // Asked again, it is said again: nothing is taken away, so that Reap sees what it always does.
+  return !exit_.has_value() && waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
+         info.si_pid == pid_ && info.si_code == CLD_STOPPED;
 }
 
 std::optional<Exit> Child::Reap() { return Wait(WEXITED | WNOHANG); }

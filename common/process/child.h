@@ -3,7 +3,7 @@
 // posix_spawn and nothing else, because a process with gRPC's threads must not run code of its own between fork and exec.
 // No shell: the program and its arguments are passed as they are. The child gets exactly the environment given, default signal
 // handling, a process group of its own (a Ctrl-C for the daemon doesn't reach it) and no descriptor but 0, 1, 2 and
-// `inherited_fd`.
+// `inherited_fds`.
 //
 // Threads: one. The spawning thread must live as long as the children, because PR_SET_PDEATHSIG fires when *it* ends.
 //
@@ -27,14 +27,14 @@
 
 namespace pixelrec::process {
 
-// The number an inherited descriptor has in the child.
+// The number that the first inherited descriptor has in the child; the others follow.
 inline constexpr int kInheritedFd = 3;
 
 struct SpawnOptions {
   std::filesystem::path program;
   std::vector<std::string> arguments = {};    // behind argv[0]
   std::vector<std::string> environment = {};  // "NAME=VALUE", all of it
-  int inherited_fd = -1;                      // of this process; -1: none
+  std::vector<int> inherited_fds = {};        // of this process
   std::filesystem::path output = {};          // stdout and stderr are appended here; empty: inherited
 };
 
@@ -58,6 +58,8 @@ class Child {
   // Readable once the child has ended.
   int pidfd() const { return pidfd_.get(); }
   void Signal(int signal);
+  // By SIGSTOP, or from a terminal; a process under a debugger is not.
+  bool IsStopped() const;
   // Never blocks. Nothing: it still runs. The same answer ever after.
   std::optional<Exit> Reap();
 

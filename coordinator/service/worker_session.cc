@@ -162,7 +162,11 @@ void WorkerSession::OnMessage() {
   }
   switch (request_.body_case()) {
     case v1::SessionRequest::kBeat:
-      engine_.Tell(WorkerBeat{worker_id_, session_, request_.beat().number()}, next);
+      engine_.Tell(WorkerBeat{worker_id_,
+                              session_,
+                              request_.beat().number(),
+                              {request_.beat().positions().begin(), request_.beat().positions().end()}},
+                   next);
       break;
     case v1::SessionRequest::kRankReport:
       engine_.Tell(RankReported{worker_id_, session_, std::move(*request_.mutable_rank_report())}, next);

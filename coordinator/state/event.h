@@ -67,6 +67,7 @@ struct WorkerBeat {
   std::string worker_id;
   uint64_t session = 0;
   uint64_t number = 0;
+  std::vector<v1::RankPosition> positions = {};
 };
 struct WorkerDisconnected {
   std::string worker_id;

@@ -37,6 +37,7 @@ void Stepper::StartGang(JobEntry& entry, v1::TrainerRole role, const std::vector
   entry.kill_at.reset();
   entry.retry_at = microseconds(0);
   entry.progress.reset();
+  entry.positions.clear();
   entry.running_since.reset();
   entry.counted_until.reset();
   Gang gang;
@@ -243,6 +244,7 @@ void Stepper::EndGang(JobEntry& entry) {
   entry.start_deadline.reset();
   entry.kill_at.reset();
   entry.running_since.reset();
+  entry.positions.clear();
   CountRunTime(entry);
   entry.counted_until.reset();
   if (entry.record.has_cancellation()) {

@@ -35,7 +35,10 @@ struct Policy {
   // An elastic job grows when its generation has trained for so long, onto workers that have been there for so long.
   std::chrono::milliseconds elastic_grow_after{30000};
   std::chrono::seconds aging{600};  // waiting that counts as one more of priority
-  int fruitless_limit = 5;          // restarts in a row without a new step, of failures that come from the job itself
+  // A rank hangs when its section lasts longer than the floor and than this factor times the section's median (hang.h).
+  std::chrono::milliseconds hang_floor{5000};
+  double hang_factor = 10;
+  int fruitless_limit = 5;  // restarts in a row without a new step, of failures that come from the job itself
   std::chrono::seconds remember_lost_worker{600};
 };
 
@@ -75,6 +78,7 @@ struct JobEntry {
   std::vector<v1::JobEvent> events;
 
   std::optional<v1::Progress> progress;
+  std::map<int32_t, v1::RankPosition> positions;             // of the gang, by rank, as of each one's newest beat
   std::map<std::pair<int32_t, std::string>, uint64_t> seen;  // newest report by (rank, worker) of the gang
   std::optional<std::chrono::microseconds> start_deadline;   // of a gang in STARTING
   std::optional<std::chrono::microseconds> kill_at;          // end of the blame window

@@ -15,8 +15,8 @@ Outcome Step(State& state, const Event& event, Now now) {
   Outcome outcome;
   Stepper stepper(state, now, outcome);
   std::visit([&](const auto& e) { stepper.On(e); }, event);
-  // Beats come by the thousand and change nothing that the rest depends on.
-  if (!std::holds_alternative<WorkerBeat>(event)) {
+  // Beats come by the thousand and, unless they show that a rank hangs, change nothing that the rest depends on.
+  if (!std::holds_alternative<WorkerBeat>(event) || stepper.changed_jobs()) {
     stepper.Finish();
   }
   return outcome;

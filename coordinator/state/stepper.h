@@ -1,6 +1,6 @@
 // Inside of step.h: one step in progress. Its member functions lie in the file named after their idea: submit.cc, workers.cc,
-// pause.cc, deletion.cc, drain.cc, reports.cc, gangs.cc, stop.cc, time_limit.cc, damaged_checkpoint.cc, schedule.cc, preempt.cc,
-// elastic.cc.
+// pause.cc, deletion.cc, drain.cc, reports.cc, gangs.cc, hang.cc, stop.cc, time_limit.cc, damaged_checkpoint.cc, schedule.cc,
+// preempt.cc, elastic.cc.
 #pragma once
 
 #include <set>
@@ -44,6 +44,7 @@ class Stepper {
 
   // Consequences of the event: gangs that are over, jobs that can start; then the records of what changed.
   void Finish();
+  bool changed_jobs() const { return !dirty_.empty(); }
 
  private:
   // step.cc: access that remembers how it was.
@@ -57,6 +58,10 @@ class Stepper {
   void Append(JobEntry& entry, v1::JobEvent event);
   void Tell(JobEntry& entry, const std::string& notice, v1::NoticeSeverity severity = v1::NOTICE_SEVERITY_INFO);
   void SetState(JobEntry& entry, v1::JobState to, const std::string& reason, const ChangeFacts& facts = {});
+
+  // hang.cc
+  void NotePositions(const WorkerEntry& worker, const std::vector<v1::RankPosition>& positions);
+  void JudgeGang(JobEntry& found);
 
   // workers.cc
   void Lose(const std::string& worker_id, const std::string& why);

@@ -60,6 +60,8 @@ void Stepper::On(const WorkerRegistered& registered) {
   v1::Registered& terms = *hello.mutable_registered();
   *terms.mutable_lease() = TimeUtil::MillisecondsToDuration(state_.policy.lease.count());
   *terms.mutable_beat_interval() = TimeUtil::MillisecondsToDuration(state_.policy.beat_interval.count());
+  *terms.mutable_hang_floor() = TimeUtil::MillisecondsToDuration(state_.policy.hang_floor.count());
+  terms.set_hang_factor(state_.policy.hang_factor);
   *terms.mutable_orphan_grace() = TimeUtil::SecondsToDuration(state_.policy.orphan_grace.count());
   Send(worker, std::move(hello));
 
@@ -142,6 +144,7 @@ void Stepper::On(const WorkerBeat& beat) {
   v1::SessionResponse ack;
   ack.mutable_beat_ack()->set_number(beat.number);
   Send(it->second, std::move(ack));
+  NotePositions(it->second, beat.positions);
 }
 
 void Stepper::On(const WorkerDisconnected& disconnected) {

@@ -42,7 +42,7 @@ absl::StatusOr<std::string> AskTrainer(const std::vector<std::string>& arguments
       process::Child::Spawn({.program = TrainerProgram(),
                              .arguments = arguments,
                              .environment = process::AllowedEnvironment({"PATH", "HOME", "LD_LIBRARY_PATH", "*_OPTIONS"}),
-                             .inherited_fd = question->get(),
+                             .inherited_fds = {question->get()},
                              .output = PathOf(*answer)});
   if (!child.ok()) return child.status();
   pollfd end = {(*child)->pidfd(), POLLIN, 0};

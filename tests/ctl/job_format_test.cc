@@ -183,6 +183,7 @@ TEST(Configs, ShowTheDefaultsOfTheDaemons) {
   EXPECT_EQ(coordinator->orphan_grace, c.orphan_grace);
   EXPECT_EQ(coordinator->stop_grace, c.stop_grace);
   EXPECT_EQ(coordinator->elastic_grow_after, c.elastic_grow_after);
+  EXPECT_EQ(coordinator->hang_floor, c.hang_floor);
   const auto worker = config::LoadWorkerConfig(kConfigs / "worker.yaml");
   ASSERT_TRUE(worker.ok());
   const config::WorkerConfig w;

@@ -114,9 +114,10 @@ void Agent::DoWhatIsDue() {
   }
   if (step.open) Open();
   if (step.beat != 0) {
-    v1::SessionRequest request;
-    request.mutable_beat()->set_number(step.beat);
-    Enqueue(std::move(request));
+    SendBeat(step.beat);
+  } else if (const auto due = hang_watch_.Due(TrainerPosition());
+             due.has_value() && now >= *due && session_.state() == Session::State::kRegistered) {
+    SendBeat(session_.NextBeat());
   }
   const std::optional<Time> lost = session_.lost_since();
   if (lost.has_value() && now >= *lost + session_.orphan_grace() && !slot_.empty() && !std::exchange(orphaned_, true)) {
@@ -128,11 +129,31 @@ void Agent::DoWhatIsDue() {
   metrics_.Tick(now);
 }
 
+std::optional<channel::Position> Agent::TrainerPosition() const {
+  return trainer_ != nullptr ? trainer_->position() : std::nullopt;
+}
+
+void Agent::SendBeat(uint64_t number) {
+  v1::SessionRequest request;
+  v1::Beat& beat = *request.mutable_beat();
+  beat.set_number(number);
+  const std::optional<channel::Position> position = TrainerPosition();
+  if (position.has_value()) {
+    v1::RankPosition& told = *beat.add_positions();
+    told = ToProto(slot_.key(), *position, options_.now());
+    told.set_process_stopped(trainer_->IsStopped());
+  }
+  const std::optional<Time> due = hang_watch_.Due(position);
+  if (due.has_value() && options_.now() >= *due) hang_watch_.OnTold(position);
+  Enqueue(std::move(request));
+}
+
 int Agent::PollTimeout() const {
   Time due = session_.NextDue();
   const auto sooner = [&due](std::optional<Time> time) { due = std::min(due, time.value_or(due)); };
   sooner(slot_.NextDue());
   sooner(metrics_.NextDue());
+  if (session_.state() == Session::State::kRegistered) sooner(hang_watch_.Due(TrainerPosition()));
   sooner(farewell_until_);
   if (session_.lost_since().has_value() && !slot_.empty() && !orphaned_) sooner(*session_.lost_since() + session_.orphan_grace());
   const milliseconds wait = std::chrono::ceil<milliseconds>(due - options_.now());

@@ -26,6 +26,7 @@
 #include "pixelrec/v1/worker_service.grpc.pb.h"
 #include "worker/agent/allowed_paths.h"
 #include "worker/agent/generation_fence.h"
+#include "worker/agent/hang_watch.h"
 #include "worker/agent/inbox.h"
 #include "worker/agent/publisher.h"
 #include "worker/agent/rank_logs.h"
@@ -80,6 +81,9 @@ class Agent {
   void DoWhatIsDue();
   void WaitForEvents();
   int PollTimeout() const;
+  void SendBeat(uint64_t number);
+  // Of the trainer that runs, if it has begun to work.
+  std::optional<channel::Position> TrainerPosition() const;
   bool Finished() const;
   void BeginStop();
 
@@ -109,11 +113,13 @@ class Agent {
   const std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();  // owners: this, every stream
   const AllowedPaths allowed_;
   const RankLogs logs_;
+  FailedOrders failed_orders_;  // the disk thread's alone
 
   GenerationFence fence_;
   ReportBuffer reports_;
   Session session_;
   Slot slot_;
+  HangWatch hang_watch_;
   RunMetrics metrics_;
   std::unique_ptr<TrainerProcess> trainer_;
 

@@ -128,6 +128,7 @@ void Agent::OnResponse(const v1::SessionResponse& response) {
   switch (response.body_case()) {
     case v1::SessionResponse::kRegistered:
       session_.OnRegistered(response.registered(), now);
+      hang_watch_.OnRegistered(response.registered());
       reports_.Rewind();
       orphaned_ = said_unreachable_ = false;
       options_.log(absl::StrCat("registered at ", options_.config.coordinator));
@@ -191,7 +192,10 @@ void Agent::OnCommit(const v1::CommitArtifact& order) {
   if (!Admit(order.job_id(), order.generation(), "CommitArtifact")) return;
   metrics_.OnCommitOrdered(order.artifact(), options_.now());
   disk_.Post([this, order] {
-    inbox_->Post([this, order, publication = Publish(order, allowed_)] { OnPublished(order, publication); });
+    if (failed_orders_.Contains(order)) return;  // the report of it is on its way
+    const Publication publication = Publish(order, allowed_);
+    if (!publication.status.ok()) failed_orders_.Add(order);
+    inbox_->Post([this, order, publication] { OnPublished(order, publication); });
   });
 }
 

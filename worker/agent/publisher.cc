@@ -32,6 +32,19 @@ Publication Publish(const v1::CommitArtifact& order, const AllowedPaths& allowed
   return publication;
 }
 
+void FailedOrders::Add(const v1::CommitArtifact& order) {
+  auto& [generation, paths] = paths_[order.job_id()];
+  if (generation != order.generation()) paths.clear();
+  generation = order.generation();
+  paths.insert(order.artifact().path());
+}
+
+bool FailedOrders::Contains(const v1::CommitArtifact& order) const {
+  const auto found = paths_.find(order.job_id());
+  return found != paths_.end() && found->second.first == order.generation() &&
+         found->second.second.contains(order.artifact().path());
+}
+
 v1::Failure PublishFailure(const absl::Status& status) {
   v1::Failure failure;
   switch (status.code()) {

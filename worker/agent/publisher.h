@@ -3,7 +3,11 @@
 // Threads: any; waits for the disk.
 #pragma once
 
+#include <cstdint>
+#include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -22,6 +26,19 @@ struct Publication {
 // Idempotent.
 Publication Publish(const v1::CommitArtifact& order, const AllowedPaths& allowed,
                     storage::FileSystem& files = storage::RealFileSystem());
+
+// Orders that could not be carried out. A repeat that the coordinator sent before it learnt so must do nothing: it will count the
+// artifact as never published, whatever room the disk has by then. An order of a newer generation is another one.
+//
+// Threads: one at a time.
+class FailedOrders {
+ public:
+  void Add(const v1::CommitArtifact& order);
+  bool Contains(const v1::CommitArtifact& order) const;
+
+ private:
+  std::map<std::string, std::pair<uint64_t, std::set<std::string>>> paths_;  // by job, of its newest generation that had any
+};
 
 // How a failed rename is told to the coordinator.
 v1::Failure PublishFailure(const absl::Status& status);

@@ -37,6 +37,9 @@ class Session {
   Step Tick(Time now);
   Time NextDue() const;
 
+  // Number of a beat that is sent out of turn.
+  uint64_t NextBeat() { return ++beats_; }
+
   void OnRegistered(const v1::Registered& terms, Time now);
   // Any message from the coordinator.
   void OnHeard(Time now) { last_heard_ = now; }

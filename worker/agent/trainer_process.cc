@@ -35,13 +35,16 @@ absl::StatusOr<std::unique_ptr<TrainerProcess>> TrainerProcess::Start(const std:
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
     return storage::ErrnoStatus(errno, "can't make a socket pair for", program);
   storage::UniqueFd ours(pair[0]), theirs(pair[1]);
+  auto position = channel::PositionPage::Create();
+  if (!position.ok()) return position.status();
   auto child = process::Child::Spawn({.program = program,
-                                      .arguments = {"--channel-fd", absl::StrCat(process::kInheritedFd)},
+                                      .arguments = {"--channel-fd", absl::StrCat(process::kInheritedFd), "--position-fd",
+                                                    absl::StrCat(process::kInheritedFd + 1)},
                                       .environment = TrainerEnvironment(visible_gpu),
-                                      .inherited_fd = theirs.get(),
+                                      .inherited_fds = {theirs.get(), position->fd()},
                                       .output = log});
   if (!child.ok()) return child.status();
-  return std::unique_ptr<TrainerProcess>(new TrainerProcess(*std::move(child), std::move(ours), log));
+  return std::unique_ptr<TrainerProcess>(new TrainerProcess(*std::move(child), std::move(ours), *std::move(position), log));
 }
 
 void TrainerProcess::Send(const v1::TrainerCommand& command) {

@@ -15,12 +15,14 @@
 #include "common/storage/unique_fd.h"
 #include "pixelrec/v1/trainer_channel.pb.h"
 #include "worker/channel/framing.h"
+#include "worker/channel/position_page.h"
 
 namespace pixelrec::agent {
 
 class TrainerProcess {
  public:
-  // Starts `program --channel-fd N` with its output appended to `log`. It sees the GPU `visible_gpu` alone (visible_gpu.h).
+  // Starts `program --channel-fd N --position-fd M` with its output appended to `log`. It sees the GPU `visible_gpu` alone
+  // (visible_gpu.h).
   static absl::StatusOr<std::unique_ptr<TrainerProcess>> Start(const std::filesystem::path& program,
                                                                const std::filesystem::path& log, const std::string& visible_gpu);
 
@@ -41,16 +43,22 @@ class TrainerProcess {
   // channel_fd() is -1. DATA_LOSS: what came is no report.
   absl::Status Receive(size_t limit_bytes, std::vector<v1::TrainerReport>& reports);
 
+  // Where it is; nothing before it begins to work.
+  std::optional<channel::Position> position() const { return position_.Read(); }
+  bool IsStopped() const { return child_->IsStopped(); }
+
   void Kill();
   // Never blocks.
   std::optional<process::Exit> Reap() { return child_->Reap(); }
 
  private:
-  TrainerProcess(std::unique_ptr<process::Child> child, storage::UniqueFd socket, std::filesystem::path log)
-      : child_(std::move(child)), socket_(std::move(socket)), log_(std::move(log)) {}
+  TrainerProcess(std::unique_ptr<process::Child> child, storage::UniqueFd socket, channel::PositionPage position,
+                 std::filesystem::path log)
+      : child_(std::move(child)), socket_(std::move(socket)), position_(std::move(position)), log_(std::move(log)) {}
 
   std::unique_ptr<process::Child> child_;
   storage::UniqueFd socket_;
+  channel::PositionPage position_;
   std::filesystem::path log_;
   std::string outgoing_;
   channel::FrameReader reader_;

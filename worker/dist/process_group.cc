@@ -12,9 +12,11 @@
 #include <numeric>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "worker/dist/cuda_library.h"
 #include "worker/dist/gloo_backend.h"
+#include "worker/dist/whereabouts.h"
 
 namespace pixelrec::dist {
 
@@ -25,20 +27,41 @@ struct Rendezvous::Store {
 struct ProcessGroup::Backend {
   c10::intrusive_ptr<c10d::Backend> host;
   c10::intrusive_ptr<c10d::Backend> gpu;  // null where ranks compute on CPUs
+  Whereabouts* whereabouts = nullptr;
 
+  // For the next collective.
   c10d::Backend& For(const at::Tensor& tensor) const {
+    if (whereabouts != nullptr) whereabouts->Arrive();
     if (tensor.is_cpu()) return *host;
     TORCH_CHECK(gpu, "a collective of a tensor on ", tensor.device(), " in a group of CPUs");
     return *gpu;
   }
+  void Finish(const c10::intrusive_ptr<c10d::Work>& work) const;
 };
 
 struct Pending::Work {
   c10::intrusive_ptr<c10d::Work> c10d;
+  Whereabouts* whereabouts;
 };
 
+namespace {
+
+void WaitFor(c10d::Work& work, Whereabouts* whereabouts) {
+  if (whereabouts == nullptr || work.isCompleted()) {
+    work.wait();
+    return;
+  }
+  whereabouts->BeginWait();
+  const absl::Cleanup end = [&] { whereabouts->EndWait(); };
+  work.wait();
+}
+
+}  // namespace
+
+void ProcessGroup::Backend::Finish(const c10::intrusive_ptr<c10d::Work>& work) const { WaitFor(*work, whereabouts); }
+
 void Pending::Wait() {
-  if (auto work = std::exchange(work_, nullptr)) work->c10d->wait();
+  if (auto work = std::exchange(work_, nullptr)) WaitFor(*work->c10d, work->whereabouts);
 }
 
 namespace {
@@ -111,7 +134,8 @@ absl::StatusOr<ProcessGroup> ProcessGroup::Join(const Rendezvous& rendezvous, co
     const auto store = [&](const char* backend) {
       return c10::make_intrusive<c10d::PrefixStore>(absl::StrCat(options.prefix, "/", backend), rendezvous.store_->c10d);
     };
-    Backend backend{.host = MakeGloo(store("host"), options.rank, options.world_size, options.host_address, options.timeout)};
+    Backend backend{.host = MakeGloo(store("host"), options.rank, options.world_size, options.host_address, options.timeout),
+                    .whereabouts = options.whereabouts};
     if (options.device.is_cuda()) {
       const auto cuda = LoadCudaLibrary();
       if (!cuda.ok()) return cuda.status();
@@ -130,13 +154,13 @@ absl::StatusOr<ProcessGroup> ProcessGroup::Join(const Rendezvous& rendezvous, co
 void ProcessGroup::AllReduceSum(at::Tensor tensor) const {
   if (world_size_ == 1) return;
   std::vector<at::Tensor> tensors = {std::move(tensor)};
-  backend_->For(tensors[0]).allreduce(tensors)->wait();
+  backend_->Finish(backend_->For(tensors[0]).allreduce(tensors));
 }
 
 Pending ProcessGroup::StartAllReduceSum(const at::Tensor& tensor) const {
   if (world_size_ == 1) return {};
   std::vector<at::Tensor> tensors = {tensor};
-  return Pending(std::make_shared<Pending::Work>(Pending::Work{backend_->For(tensor).allreduce(tensors)}));
+  return Pending(std::make_shared<Pending::Work>(Pending::Work{backend_->For(tensor).allreduce(tensors), backend_->whereabouts}));
 }
 
 Pending ProcessGroup::StartAllGather(const at::Tensor& whole, const at::Tensor& share) const {
@@ -145,7 +169,8 @@ Pending ProcessGroup::StartAllGather(const at::Tensor& whole, const at::Tensor& 
     output.copy_(input);
     return {};
   }
-  return Pending(std::make_shared<Pending::Work>(Pending::Work{backend_->For(output)._allgather_base(output, input)}));
+  return Pending(std::make_shared<Pending::Work>(
+      Pending::Work{backend_->For(output)._allgather_base(output, input), backend_->whereabouts}));
 }
 
 Pending ProcessGroup::StartReduceScatterSum(const at::Tensor& share, const at::Tensor& whole) const {
@@ -154,7 +179,8 @@ Pending ProcessGroup::StartReduceScatterSum(const at::Tensor& share, const at::T
     output.copy_(input);
     return {};
   }
-  return Pending(std::make_shared<Pending::Work>(Pending::Work{backend_->For(output)._reduce_scatter_base(output, input)}));
+  return Pending(std::make_shared<Pending::Work>(
+      Pending::Work{backend_->For(output)._reduce_scatter_base(output, input), backend_->whereabouts}));
 }
 
 at::Tensor ProcessGroup::AllGatherRows(const at::Tensor& tensor, const std::vector<int64_t>& rows_by_rank) const {
@@ -167,7 +193,7 @@ at::Tensor ProcessGroup::AllGatherRows(const at::Tensor& tensor, const std::vect
   mine.narrow(0, 0, tensor.size(0)).copy_(tensor);
   shape[0] = largest * world_size_;
   at::Tensor all = at::empty(shape, tensor.options());
-  backend_->For(all)._allgather_base(all, mine)->wait();
+  backend_->Finish(backend_->For(all)._allgather_base(all, mine));
   std::vector<at::Tensor> parts;
   for (int r = 0; r < world_size_; ++r) parts.push_back(all.narrow(0, r * largest, rows_by_rank[static_cast<size_t>(r)]));
   return at::cat(parts, 0);
@@ -190,7 +216,9 @@ std::vector<std::string> ProcessGroup::AllGatherText(const std::string& text) co
 std::string ProcessGroup::Broadcast(const std::string& text) const { return AllGatherText(rank_ == 0 ? text : "").front(); }
 
 void ProcessGroup::Barrier() const {
-  if (world_size_ > 1) backend_->host->barrier()->wait();
+  if (world_size_ == 1) return;
+  if (backend_->whereabouts != nullptr) backend_->whereabouts->Arrive();
+  backend_->Finish(backend_->host->barrier());
 }
 
 namespace {

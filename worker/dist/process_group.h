@@ -19,6 +19,8 @@
 
 namespace pixelrec::dist {
 
+class Whereabouts;
+
 inline constexpr std::chrono::milliseconds kCollectiveTimeout{600'000};
 
 // Where the ranks meet. Rank 0 listens on a port of its own; the others connect to it.
@@ -60,7 +62,8 @@ class ProcessGroup {
     std::string host_address = "127.0.0.1";  // this rank's collectives listen here
     std::string prefix;                      // keys in the store: job and generation
     std::chrono::milliseconds timeout = kCollectiveTimeout;
-    at::Device device = at::kCPU;  // a GPU: its tensors go over NCCL
+    at::Device device = at::kCPU;        // a GPU: its tensors go over NCCL
+    Whereabouts* whereabouts = nullptr;  // told of every collective and every wait; outlives the group
   };
 
   // A group of one: every collective is the identity.

@@ -73,7 +73,8 @@ TargetRanks NobodyRanked(const data::Dataset& dataset) {
 }
 
 TargetRanks RankTargets(const data::Dataset& dataset, const model::Hllm& hllm, const at::Tensor& items_IH,
-                        const dist::ProcessGroup& group, Split split, at::ScalarType score_type) {
+                        const dist::ProcessGroup& group, Split split, at::ScalarType score_type,
+                        const std::function<void()>& advanced) {
   const at::NoGradGuard no_graph;
   const int64_t items = dataset.num_items();
   const at::Tensor item_vectors_HI = ItemVectors(items_IH).to(score_type).t().contiguous();
@@ -84,6 +85,7 @@ TargetRanks RankTargets(const data::Dataset& dataset, const model::Hllm& hllm, c
   const auto stride = batch * static_cast<size_t>(group.world_size());
   // Every rank makes the same number of passes, an empty one at the end: they may be collective (model::WeightSchedule).
   for (size_t first = 0; first < all.size(); first += stride) {
+    advanced();
     const size_t start = std::min(first + batch * static_cast<size_t>(group.rank()), all.size());
     const std::span<const uint32_t> users = all.subspan(start, std::min(batch, all.size() - start));
     std::vector<std::span<const uint32_t>> histories;

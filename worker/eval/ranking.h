@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "worker/data/dataset.h"
@@ -30,9 +31,11 @@ struct TargetRanks {
 TargetRanks NobodyRanked(const data::Dataset& dataset);
 
 // items_IH: EncodeAllItems. Scores are fp32 cosines, held for one batch of users at a time; every rank gets the whole result,
-// which is the same at any world size. `score_type`: kBFloat16 rounds vectors and scores as the reference does (rule V3).
-TargetRanks RankTargets(const data::Dataset& dataset, const model::Hllm& hllm, const at::Tensor& items_IH,
-                        const dist::ProcessGroup& group, Split split, at::ScalarType score_type = at::kFloat);
+// which is the same at any world size. `advanced` is called before every batch. `score_type`: kBFloat16 rounds vectors and scores
+// as the reference does (rule V3).
+TargetRanks RankTargets(
+    const data::Dataset& dataset, const model::Hllm& hllm, const at::Tensor& items_IH, const dist::ProcessGroup& group,
+    Split split, at::ScalarType score_type = at::kFloat, const std::function<void()>& advanced = [] {});
 
 struct ScoredItem {
   uint32_t item;

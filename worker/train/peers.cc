@@ -57,7 +57,8 @@ absl::Status MeetPeers(Session& s, WorkerLink& link) {
                                                          .world_size = s.job.world_size,
                                                          .host_address = s.job.host_address,
                                                          .prefix = prefix + purpose,
-                                                         .device = s.device});
+                                                         .device = s.device,
+                                                         .whereabouts = s.whereabouts.get()});
     if (!joined.ok()) return joined.status();
     *group = *std::move(joined);
   }

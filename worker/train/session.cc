@@ -243,6 +243,8 @@ absl::Status CollectFacts(Session& s, ComputeType compute) {
 absl::StatusOr<std::unique_ptr<Session>> OpenSession(const TrainJob& job, WorkerLink& link) {
   auto session = std::make_unique<Session>();
   session->job = job;
+  session->whereabouts = std::make_unique<dist::Whereabouts>(
+      dist::Whereabouts::Options{.publish = [&link](const dist::Whereabouts::Place& place) { link.At(place); }});
   if (job.threads > 0) at::set_num_threads(job.threads);
   link.Progress({.epochs = job.epochs, .section = "load", .section_fraction = 0});
   if (auto status = OpenData(*session); !status.ok()) return status;

@@ -17,6 +17,7 @@
 #include "worker/dist/flat_parameters.h"
 #include "worker/dist/process_group.h"
 #include "worker/dist/unit_exchange.h"
+#include "worker/dist/whereabouts.h"
 #include "worker/model/hllm.h"
 #include "worker/train/optimizer.h"
 #include "worker/train/side_schedule.h"
@@ -46,7 +47,8 @@ struct Session {
   std::unique_ptr<data::Dataset> dataset;
   checkpoint::DecoderConfig item_config;
   checkpoint::DecoderConfig user_config;
-  at::Device device = at::kCPU;  // where the model, and everything that is as large, lies
+  std::unique_ptr<dist::Whereabouts> whereabouts;  // before the groups, which report to it
+  at::Device device = at::kCPU;                    // where the model, and everything that is as large, lies
   // Embeddings, statistics and everything else small; units of weights and gradients have a group of their own.
   dist::ProcessGroup group = dist::ProcessGroup::Alone();
   dist::ProcessGroup unit_group = dist::ProcessGroup::Alone();

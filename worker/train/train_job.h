@@ -14,6 +14,7 @@
 #include "common/storage/filesystem.h"
 #include "worker/data/compat.h"
 #include "worker/dist/backend_choice.h"
+#include "worker/dist/whereabouts.h"
 
 namespace pixelrec::train {
 
@@ -231,7 +232,7 @@ struct StopRequest {
 
 // The worker that spawned this trainer. Implemented beside trainer_main over the channel, and by fakes in tests.
 //
-// Threads: all calls come from the training thread.
+// Threads: all calls but At come from the training thread.
 class WorkerLink {
  public:
   virtual ~WorkerLink() = default;
@@ -243,6 +244,8 @@ class WorkerLink {
   virtual void StepTimed(const StepRecord& step) = 0;
   virtual void EpochFinished(const EpochRecord& epoch) = 0;
   virtual void ArtifactStaged(const ArtifactRecord& artifact) = 0;
+  // At every change, from any thread; must be quick.
+  virtual void At(const dist::Whereabouts::Place& place) = 0;
   virtual void Notice(bool warning, const std::string& text) = 0;
   virtual void Finished(const ResultRecord& result) = 0;
   virtual std::optional<StopRequest> StopRequested() = 0;

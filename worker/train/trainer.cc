@@ -73,6 +73,7 @@ class Trainer {
       auto done = step_.Run(batches, epoch(), {.checkpoint_due = DueByTime(), .checkpoint_written = checkpoint_.written()});
       if (!done.ok()) return done.status();
       train_seconds_ += done->seconds;
+      s_.whereabouts->Enter(dist::Section::kReport);
       log_.Step(*done, epoch());
       if (auto status = AfterStep(*done); !status.ok()) return status;
     }
@@ -107,6 +108,7 @@ class Trainer {
   void StartCheckpoint(ArtifactKind kind) {
     ConcludeCheckpoint();
     last_checkpoint_ = Clock::now();
+    s_.whereabouts->Enter(dist::Section::kCopyCheckpoint);
     const absl::Status started = checkpoint_.Start(kind);
     if (started.ok() || !s_.is_rank_zero()) return;
     link_.Notice(true, absl::StrCat("no checkpoint at step ", s_.position.step, ": ", started.message(),
@@ -115,6 +117,7 @@ class Trainer {
 
   // A checkpoint that can't be written doesn't end the job: it is reported, and the one before stays.
   void ConcludeCheckpoint() {
+    s_.whereabouts->Enter(dist::Section::kWriteCheckpoint);
     auto staged = checkpoint_.Conclude();
     if (staged.ok() && *staged) Announce(**staged);
     if (!staged.ok() && s_.is_rank_zero())
@@ -127,6 +130,7 @@ class Trainer {
   }
 
   absl::Status AwaitCommits() {
+    s_.whereabouts->Enter(dist::Section::kAwaitCommit);
     for (const ArtifactRecord& artifact : std::exchange(staged_, {})) {
       if (auto status = link_.WaitUntilCommitted(artifact.path, artifact.step); !status.ok()) return status;
     }
@@ -154,6 +158,7 @@ class Trainer {
     }
     if (record.best) s_.position.best_validation_loss = record.validation_loss;
     s_.position.epochs.push_back(record);
+    s_.whereabouts->Enter(dist::Section::kReport);
     if (s_.is_rank_zero()) {
       log_.Epoch(record);
       link_.EpochFinished(record);
@@ -166,6 +171,7 @@ class Trainer {
   // Writes best_model/ with the weights as they are -> whether it is written; on rank 0 also what to announce. On a full disk the
   // one before stays, and with it what counts as the best so far: a later epoch is measured against that.
   absl::StatusOr<bool> StageBest(double validation_loss, std::optional<ArtifactRecord>& best_model) {
+    s_.whereabouts->Enter(dist::Section::kWriteModel);
     const WholeWeights weights = GatherWeights(s_);
     absl::Status status;
     if (s_.is_rank_zero()) {
@@ -182,11 +188,13 @@ class Trainer {
 
   absl::Status Evaluate(EpochRecord& record) {
     const at::Tensor items = EncodeItems("validate");
-    record.validation_loss = ValidationLoss(*s_.dataset, *s_.hllm, items, s_.group, s_.job.seed);
+    record.validation_loss = ValidationLoss(*s_.dataset, *s_.hllm, items, s_.group, s_.job.seed,
+                                            [&] { s_.whereabouts->Enter(dist::Section::kValidate); });
     const bool ranked =
         s_.job.evaluate_every_epochs > 0 && (epoch() % s_.job.evaluate_every_epochs == 0 || epoch() == s_.job.epochs);
     if (ranked) {
       const eval::TargetRanks ranks = RankTargets(items, eval::Split::kValidation);
+      s_.whereabouts->Enter(dist::Section::kReport);
       record.validation = RankingOf(*s_.dataset, eval::Split::kValidation, ranks, s_.job.ks);
     }
     if (!std::isfinite(record.validation_loss)) {
@@ -196,13 +204,17 @@ class Trainer {
   }
 
   at::Tensor EncodeItems(const std::string& section) {
-    return eval::EncodeAllItems(*s_.dataset, *s_.hllm, s_.group,
-                                [&](double fraction) { log_.Section(section, fraction, epoch()); });
+    s_.whereabouts->Enter(dist::Section::kEncode);
+    return eval::EncodeAllItems(*s_.dataset, *s_.hllm, s_.group, [&](double fraction) {
+      log_.Section(section, fraction, epoch());
+      s_.whereabouts->Enter(dist::Section::kEncode);
+    });
   }
 
   eval::TargetRanks RankTargets(const at::Tensor& items, eval::Split split) {
     const at::ScalarType scores = s_.job.compat.bf16_scores ? at::kBFloat16 : at::kFloat;
-    return eval::RankTargets(*s_.dataset, *s_.hllm, items, s_.group, split, scores);
+    return eval::RankTargets(*s_.dataset, *s_.hllm, items, s_.group, split, scores,
+                             [&] { s_.whereabouts->Enter(dist::Section::kRank); });
   }
 
   absl::Status FinishJob() {
@@ -213,12 +225,14 @@ class Trainer {
     const bool last_is_best = !s_.position.epochs.empty() && s_.position.epochs.back().best;
     if (s_.position.best_validation_loss && !last_is_best) {
       const auto best = s_.job.output_dir / "best_model";
+      s_.whereabouts->Enter(dist::Section::kLoad);
       if (auto status = LoadBestModelWeights(best, *s_.parameters); !status.ok()) return status;
       FollowMasters(*s_.exchange, *s_.parameters, s_.job.compat);
       if (s_.is_rank_zero()) link_.Notice(false, "the last epoch wasn't the best: the test metrics are best_model's");
     }
     const at::Tensor items = EncodeItems("evaluate");
     const eval::TargetRanks ranks = RankTargets(items, eval::Split::kTest);
+    s_.whereabouts->Enter(dist::Section::kReport);
     if (!s_.is_rank_zero()) return absl::OkStatus();
     if (const int64_t peak = dist::PeakMemoryBytes(s_.device); peak > 0)
       link_.Notice(false,

@@ -43,6 +43,7 @@ data::SampleDigest MergeOverRanks(const dist::ProcessGroup& group, const data::S
 }  // namespace
 
 void TrainingStep::RunMicroStep(const data::RankBatch& batch, int64_t micro_steps, bool last, Sums& sums, StepRecord& record) {
+  s_.whereabouts->Enter(dist::Section::kForward);
   const int64_t passes =
       s_.job.grad_cache ? CachedPasses(*s_.dataset, s_.batches, s_.job.micro_batch_size, s_.position.step_in_epoch) : 1;
   if (passes > 1) {
@@ -58,6 +59,7 @@ void TrainingStep::RunMicroStep(const data::RankBatch& batch, int64_t micro_step
   Lap lap;
   const MicroStep forward = ForwardMicroStep(*s_.dataset, *s_.hllm, s_.group, batch, s_.job.compat);
   record.forward_seconds += lap();
+  s_.whereabouts->Enter(dist::Section::kBackward);
   // The reference has no micro-steps; with them, a rank's mean is the mean over its micro-steps.
   const double weight = s_.job.compat.mean_per_rank ? 1.0 / static_cast<double>(micro_steps) : 1.0;
   (weight == 1 ? forward.loss : forward.loss * weight).backward();
@@ -74,6 +76,7 @@ TrainingStep::Sums TrainingStep::Accumulate(BatchPrefetcher& batches, int epoch,
   const int64_t micro_steps = data::MicroSteps(*s_.dataset, s_.batches, s_.position.step_in_epoch);
   for (int64_t micro = 0; micro < micro_steps; ++micro) {
     Lap lap;
+    s_.whereabouts->Enter(dist::Section::kData);
     const data::RankBatch batch = batches.Next();
     digest.Add(batch, epoch, s_.position.step_in_epoch);
     record.samples += static_cast<int64_t>(batch.samples.size());
@@ -84,6 +87,7 @@ TrainingStep::Sums TrainingStep::Accumulate(BatchPrefetcher& batches, int epoch,
     record.data_seconds += lap();
     RunMicroStep(batch, micro_steps, micro + 1 == micro_steps, sums, record);
   }
+  s_.whereabouts->Enter(dist::Section::kReduce);
   s_.position.digest.Merge(MergeOverRanks(s_.group, digest));
   return sums;
 }
@@ -158,6 +162,7 @@ absl::Status TrainingStep::Apply(StepRecord& record) {
 
 absl::StatusOr<StepOutcome> TrainingStep::Run(BatchPrefetcher& batches, int epoch, const StepFlags& flags) {
   const auto start = Clock::now();
+  s_.whereabouts->BeginStep(s_.position.step);
   StepOutcome outcome;
   StepRecord& record = outcome.record;
   record.step = s_.position.step + 1;
@@ -170,6 +175,7 @@ absl::StatusOr<StepOutcome> TrainingStep::Run(BatchPrefetcher& batches, int epoc
   Reduce(mine, flags, outcome);
   record.communication_seconds += lap();
   if (auto status = WatchForCollapse(record); !status.ok()) return status;
+  s_.whereabouts->Enter(dist::Section::kOptimize);
   auto status = Apply(record);
   record.optimizer_seconds = lap();
   if (!status.ok()) return status;
@@ -181,6 +187,7 @@ absl::StatusOr<StepOutcome> TrainingStep::Run(BatchPrefetcher& batches, int epoc
     s_.position.epoch_loss_sum += record.loss * static_cast<double>(mine.global_valid_rows);
     s_.position.epoch_loss_rows += mine.global_valid_rows;
   }
+  s_.whereabouts->EndStep();
   outcome.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   return outcome;
 }

@@ -13,12 +13,13 @@
 namespace pixelrec::train {
 
 double ValidationLoss(const data::Dataset& dataset, const model::Hllm& hllm, const at::Tensor& items_IH,
-                      const dist::ProcessGroup& group, uint64_t seed) {
+                      const dist::ProcessGroup& group, uint64_t seed, const std::function<void()>& advanced) {
   const at::NoGradGuard no_graph;
   const int64_t batches = data::ValidationBatches(dataset);
   std::vector<double> sums(static_cast<size_t>(batches), 0), rows(static_cast<size_t>(batches), 0);
   // Every rank makes the same number of passes, an empty one at the end: they may be collective (model::WeightSchedule).
   for (int64_t first = 0; first < batches; first += group.world_size()) {
+    advanced();
     const int64_t b = first + group.rank();
     if (b >= batches) {
       hllm.EncodeUsers(items_IH.narrow(0, 0, 0), {}, model::Rows::kLastOfSegment);

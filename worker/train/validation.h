@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 
 #include "worker/data/dataset.h"
 #include "worker/dist/process_group.h"
@@ -14,8 +15,9 @@
 namespace pixelrec::train {
 
 // Mean over all users with at least three events; NaN if there is none. items_IH: eval::EncodeAllItems. The figure depends on
-// weights and seed alone: batches and negatives are fixed, and their sums are added in one order at any world size.
+// weights and seed alone: batches and negatives are fixed, and their sums are added in one order at any world size. `advanced` is
+// called before every batch.
 double ValidationLoss(const data::Dataset& dataset, const model::Hllm& hllm, const at::Tensor& items_IH,
-                      const dist::ProcessGroup& group, uint64_t seed);
+                      const dist::ProcessGroup& group, uint64_t seed, const std::function<void()>& advanced);
 
 }  // namespace pixelrec::train

@@ -40,7 +40,7 @@ TEST_F(DaemonConfig, ReadsACoordinator) {
   const auto config = LoadCoordinatorConfig(
       Write("listen: 0.0.0.0:7070\nmetrics_listen: \"[::1]:0\"\nstate_dir: state\nroots: [/data, out]\ninsecure: true\n"
             "lease: 3s\nbeat_interval: 250ms\nstart_timeout: 5m\norphan_grace: 1h\nstop_grace: 10s\n"
-            "elastic_grow_after: 1500ms\n"));
+            "elastic_grow_after: 1500ms\nhang_floor: 7s\n"));
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->listen, "0.0.0.0:7070");
   EXPECT_EQ(config->metrics_listen, "[::1]:0");
@@ -53,6 +53,7 @@ TEST_F(DaemonConfig, ReadsACoordinator) {
   EXPECT_EQ(config->orphan_grace, std::chrono::hours(1));
   EXPECT_EQ(config->stop_grace, std::chrono::seconds(10));
   EXPECT_EQ(config->elastic_grow_after, std::chrono::milliseconds(1500));
+  EXPECT_EQ(config->hang_floor, std::chrono::seconds(7));
 }
 
 TEST_F(DaemonConfig, ReadsAWorker) {

@@ -29,7 +29,7 @@ void PrintDescriptors() {
 int Middle(const char* self) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return 10;
-  auto child = pixelrec::process::Child::Spawn({.program = self, .arguments = {"leaf"}, .inherited_fd = pair[1]});
+  auto child = pixelrec::process::Child::Spawn({.program = self, .arguments = {"leaf"}, .inherited_fds = {pair[1]}});
   if (!child.ok()) return 11;
   char ready;
   if (read(pair[0], &ready, 1) != 1) return 12;

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -58,7 +59,7 @@ TEST(ChildTest, GetsItsArgumentsEnvironmentDescriptorsAndNothingElse) {
   auto child = Child::Spawn({.program = CHILD_PROGRAM,
                              .arguments = {"print", "a b", "$(id)"},
                              .environment = {"ONLY=this"},
-                             .inherited_fd = pair[1],
+                             .inherited_fds = {pair[1]},
                              .output = output});
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   ASSERT_TRUE(child.ok()) << child.status();
@@ -78,7 +79,7 @@ TEST(ChildTest, InheritedDescriptorMayHaveItsNumberAlready) {
   ASSERT_GT(pair[0], kInheritedFd);
   storage::UniqueFd ours(pair[0]), theirs(pair[1]), saved(fcntl(kInheritedFd, F_DUPFD_CLOEXEC, 100));
   ASSERT_EQ(dup3(theirs.get(), kInheritedFd, O_CLOEXEC), kInheritedFd);
-  auto child = Child::Spawn({.program = CHILD_PROGRAM, .arguments = {"wait"}, .inherited_fd = kInheritedFd});
+  auto child = Child::Spawn({.program = CHILD_PROGRAM, .arguments = {"wait"}, .inherited_fds = {kInheritedFd}});
   ASSERT_EQ(dup3(saved.get(), kInheritedFd, O_CLOEXEC), kInheritedFd);
   ASSERT_TRUE(child.ok());
   ours.reset();
@@ -90,7 +91,7 @@ TEST(ChildTest, InheritedDescriptorMayHaveItsNumberAlready) {
 TEST(ChildTest, ReapNeverBlocksAndDestructionKills) {
   int pair[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-  auto child = Child::Spawn({.program = CHILD_PROGRAM, .arguments = {"wait"}, .inherited_fd = pair[1]});
+  auto child = Child::Spawn({.program = CHILD_PROGRAM, .arguments = {"wait"}, .inherited_fds = {pair[1]}});
   ASSERT_TRUE(child.ok());
   close(pair[1]);
   EXPECT_FALSE((*child)->Reap().has_value());
@@ -99,6 +100,29 @@ TEST(ChildTest, ReapNeverBlocksAndDestructionKills) {
   char byte;
   EXPECT_EQ(read(pair[0], &byte, 1), 0);  // its end is closed: it is dead
   close(pair[0]);
+}
+
+TEST(ChildTest, IsStoppedUntilItGoesOn) {
+  int pair[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+  auto child = Child::Spawn({.program = CHILD_PROGRAM, .arguments = {"wait"}, .inherited_fds = {pair[1]}});
+  ASSERT_TRUE(child.ok()) << child.status();
+  EXPECT_FALSE((*child)->IsStopped());
+  (*child)->Signal(SIGSTOP);
+  siginfo_t info{};
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>((*child)->pid()), &info, WSTOPPED | WNOWAIT), 0);
+  EXPECT_TRUE((*child)->IsStopped());
+  EXPECT_TRUE((*child)->IsStopped());
+  EXPECT_EQ((*child)->Reap(), std::nullopt);
+  (*child)->Signal(SIGCONT);
+  EXPECT_FALSE((*child)->IsStopped());
+  (*child)->Signal(SIGSTOP);
+  (*child)->Signal(SIGKILL);
+  EXPECT_TRUE(Readable((*child)->pidfd()));
+  EXPECT_EQ((*child)->Reap(), (Exit{-1, SIGKILL}));
+  EXPECT_FALSE((*child)->IsStopped());
+  close(pair[0]);
+  close(pair[1]);
 }
 
 TEST(ChildTest, MissingProgramAndUnwritableOutputAreNamed) {
@@ -113,7 +137,7 @@ TEST(ChildTest, MissingProgramAndUnwritableOutputAreNamed) {
 TEST(ParentTest, ChildDiesWithItsParent) {
   int pair[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-  auto middle = Child::Spawn({.program = CHILD_PROGRAM, .arguments = {"middle"}, .inherited_fd = pair[1]});
+  auto middle = Child::Spawn({.program = CHILD_PROGRAM, .arguments = {"middle"}, .inherited_fds = {pair[1]}});
   ASSERT_TRUE(middle.ok());
   close(pair[1]);
   pid_t leaf = 0;

@@ -197,6 +197,14 @@ std::vector<Accidents::Kind> Accidents::TrainerKinds() {
          w_.timeline.After(AWhile(), [this, pid] { w_.trainers.Continue(pid); });
          return true;
        }},
+      {"trainer stopped for good",
+       [this] {
+         // Before it trains only start_timeout would find it, and while it prepares nothing does.
+         const uint64_t pid = AnyTrainer();
+         if (pid == 0 || w_.trainers.at(pid).paused || !w_.trainers.PositionOf(pid).has_value()) return false;
+         w_.trainers.Pause(pid);
+         return true;
+       }},
       {"trainer fails by the user",
        [fail] {
          return fail({v1::FAILURE_CAUSE_OUT_OF_MEMORY, v1::FAILURE_CAUSE_BAD_MODEL, v1::FAILURE_CAUSE_LOSS_COLLAPSE});

@@ -141,7 +141,11 @@ void CoordinatorNode::ReadNext(uint64_t stream) {
              .done = done,
              .sink = session.sink});
   } else if (request.has_beat()) {
-    Enqueue({.work = Event(coordinator::WorkerBeat{session.worker_id, session.number, request.beat().number()}), .done = done});
+    Enqueue({.work = Event(coordinator::WorkerBeat{session.worker_id,
+                                                   session.number,
+                                                   request.beat().number(),
+                                                   {request.beat().positions().begin(), request.beat().positions().end()}}),
+             .done = done});
   } else {
     Enqueue(
         {.work = Event(coordinator::RankReported{session.worker_id, session.number, std::move(*request.mutable_rank_report())}),

@@ -43,9 +43,23 @@ void Gang::Arm() {
 
 void Gang::OnPaused() {
   if (std::exchange(frozen_, true)) return;
+  frozen_since_ = trainers_.timeline_.now();
   ++version_;
   left_ = ends_at_ - trainers_.timeline_.now();
   if (training_) EnterAll(Bucket::kStalled);
+}
+
+// The others wait in the next collective for who stands still.
+std::optional<channel::Position> Gang::PositionOf(const Trainer& trainer) const {
+  if (!training_ || over_) return std::nullopt;
+  const microseconds since = trainer.paused ? trainer.paused_since : frozen_ ? frozen_since_ : trainers_.timeline_.now();
+  const bool commits = when_committed_ != nullptr;
+  return channel::Position{.section = commits ? v1::TRAINER_SECTION_AWAIT_COMMIT : v1::TRAINER_SECTION_BACKWARD,
+                           .step = step_,
+                           .collective = static_cast<uint64_t>(step_) + (trainer.paused ? 0 : 1),
+                           .waits = frozen_ && !trainer.paused && !commits,
+                           .since = std::chrono::steady_clock::time_point(since),
+                           .typical = nature_.step};
 }
 
 void Gang::OnContinued() {

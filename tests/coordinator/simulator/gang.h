@@ -23,6 +23,8 @@ class Gang : public std::enable_shared_from_this<Gang> {
   void OnStop();
   void OnPaused();
   void OnContinued();
+  // Where a member is; nothing before it trains.
+  std::optional<channel::Position> PositionOf(const Trainer& trainer) const;
   // A member's process has ended, whatever for.
   void OnGone(Trainer& trainer);
 
@@ -67,6 +69,7 @@ class Gang : public std::enable_shared_from_this<Gang> {
   Timeline::Task then_;
   microseconds ends_at_{0}, left_{0};
   bool frozen_ = false;
+  microseconds frozen_since_{0};
   uint64_t version_ = 0;
 
   int64_t step_ = 0, stepping_ = 0;  // done; more of them under way

@@ -168,6 +168,10 @@ void Promises::OnEvent(const v1::JobEvent& event) {
     OnCommit(event.job_id(), job, event.artifact());
   } else if (event.has_failure()) {
     trace_.Say(event.job_id(), "/g", event.generation(), " fails: ", coordinator::Describe(event.failure()));
+    const v1::Failure& failure = event.failure();
+    if (failure.cause() == v1::FAILURE_CAUSE_HANG && !stood_still_.contains({event.job_id(), event.generation(), failure.rank()}))
+      trace_.Break(event.job_id(), "/g", event.generation(), ": rank ", failure.rank(),
+                   " is said to hang, and never stood still");
   } else if (int number = 0; absl::SimpleAtoi(absl::StripPrefix(event.notice().text(), "note "), &number)) {
     int& last = job.notes[{event.generation(), event.notice().rank()}];
     if (number != last + 1) {
@@ -224,6 +228,10 @@ void Promises::OnSpawn(size_t worker, const v1::StartRank& order, const Trainer*
   if (!spawned_.insert({order.job_id(), order.generation(), order.plan().rank(), where}).second) {
     trace_.Break(order.job_id(), "/g", order.generation(), " rank ", order.plan().rank(), " runs a second time");
   }
+}
+
+void Promises::OnPause(const Trainer& trainer) {
+  stood_still_.insert({trainer.order.job_id(), trainer.order.generation(), trainer.rank()});
 }
 
 void Promises::OnRestore(const v1::StartRank& order, const Saved* found) {

@@ -30,6 +30,7 @@ class Promises final : public CoordinatorNode::Observer, public TrainerWatch, pu
   void OnSent(const v1::SessionResponse& message) override;
   // Trainers and workers.
   void OnSpawn(size_t worker, const v1::StartRank& order, const Trainer* other) override;
+  void OnPause(const Trainer& trainer) override;
   void OnRestore(const v1::StartRank& order, const Saved* found) override;
   void OnStage(const std::string& folder, const Saved* before, const Saved& saved) override;
   void OnPublished(const v1::CommitArtifact& order, const absl::Status& status) override;
@@ -81,8 +82,9 @@ class Promises final : public CoordinatorNode::Observer, public TrainerWatch, pu
   coordinator::State replayed_;  // from the journal's records alone
   std::map<std::string, coordinator::JobRecord> records_;
   std::map<std::string, Job> jobs_;
-  std::set<std::string> changed_;  // since the last check
-  bool news_ = false;              // in this turn
+  std::set<std::tuple<std::string, uint64_t, int32_t>> stood_still_;  // ranks whose process did
+  std::set<std::string> changed_;                                     // since the last check
+  bool news_ = false;                                                 // in this turn
   microseconds job_time_{0};
   std::set<std::tuple<std::string, uint64_t, int64_t>> damaged_;
   std::set<std::pair<std::string, uint64_t>> unpublishable_;

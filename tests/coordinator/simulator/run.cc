@@ -31,6 +31,7 @@ struct Setting {
     policy.orphan_grace = std::chrono::seconds(static_cast<int>(kGraces[dice.Below(3)] * pace));
     policy.start_timeout = std::chrono::seconds(static_cast<int>((dice.Chance(0.5) ? 20 : 120) * pace));
     policy.stop_grace = std::chrono::seconds(static_cast<int>((dice.Chance(0.3) ? 1 : 30) * pace));
+    policy.hang_floor = std::chrono::milliseconds(static_cast<int>(5000 * pace));
     policy.elastic_grow_after = std::chrono::seconds(static_cast<int>((dice.Chance(0.5) ? 3 : 30) * pace));
     policy.remember_lost_worker = std::chrono::seconds(static_cast<int>((dice.Chance(0.3) ? 20 : 600) * pace));
     compact_after = dice.Chance(0.5) ? dice.Between(5, 300) : 20000;

@@ -176,8 +176,16 @@ void Trainers::Fail(uint64_t pid, v1::FailureCause cause) {
 void Trainers::Pause(uint64_t pid) {
   Trainer* trainer = Find(pid);
   if (trainer == nullptr || std::exchange(trainer->paused, true)) return;
+  trainer->paused_since = timeline_.now();
+  watch_.OnPause(*trainer);
   trace_.Say(Name(*trainer), " stands still");
   if (trainer->gang != nullptr) trainer->gang->OnPaused();
+}
+
+std::optional<channel::Position> Trainers::PositionOf(uint64_t pid) const {
+  const auto found = trainers_.find(pid);
+  if (found == trainers_.end() || found->second->gang == nullptr) return std::nullopt;
+  return found->second->gang->PositionOf(*found->second);
 }
 
 void Trainers::Continue(uint64_t pid) {

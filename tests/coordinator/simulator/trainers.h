@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "tests/coordinator/simulator/shared_files.h"
 #include "tests/coordinator/simulator/trace.h"
 #include "tests/coordinator/simulator/workload.h"
+#include "worker/channel/position_page.h"
 
 namespace pixelrec::simulator {
 
@@ -35,6 +37,7 @@ class TrainerWatch {
   virtual void OnSpawn(size_t worker, const v1::StartRank& order, const Trainer* other) = 0;
   // `found`: what lies where the plan says (null: nothing).
   virtual void OnRestore(const v1::StartRank& order, const Saved* found) = 0;
+  virtual void OnPause(const Trainer& trainer) = 0;
   virtual void OnStage(const std::string& folder, const Saved* before, const Saved& saved) = 0;
 };
 
@@ -46,6 +49,7 @@ struct Trainer {
   TrainerOwner* owner = nullptr;
   v1::StartRank order;
   bool alive = true, paused = false;
+  microseconds paused_since{0};
   bool ready = false, met = false, joined = false;
   bool stop = false, stop_with_checkpoint = false;
   std::set<std::pair<std::string, int64_t>> committed;
@@ -72,6 +76,8 @@ class Trainers {
   // Says why and exits; FAILURE_CAUSE_UNSPECIFIED: without a word.
   void Fail(uint64_t pid, v1::FailureCause cause);
 
+  // What its page says.
+  std::optional<channel::Position> PositionOf(uint64_t pid) const;
   std::vector<uint64_t> alive() const;
   const Trainer& at(uint64_t pid) const { return *trainers_.at(pid); }
   // Staging finds no space.

@@ -128,10 +128,10 @@ void WorkerNode::DoWhatIsDue() {
   }
   if (step.open) Open();
   if (step.beat != 0) {
-    v1::SessionRequest request;
-    request.mutable_beat()->set_number(step.beat);
-    d.outgoing.push_back(std::move(request));
-    WriteNext();
+    SendBeat(step.beat);
+  } else if (const auto due = d.hang_watch.Due(trainers_.PositionOf(d.trainer));
+             due.has_value() && Now() >= *due && d.session.state() == Session::State::kRegistered) {
+    SendBeat(d.session.NextBeat());
   }
   const std::optional<agent::Time> lost = d.session.lost_since();
   if (lost.has_value() && Now() >= *lost + d.session.orphan_grace() && !d.slot.empty() && !std::exchange(d.orphaned, true)) {
@@ -141,11 +141,27 @@ void WorkerNode::DoWhatIsDue() {
   Do(d.slot.Tick(Now()));
 }
 
+void WorkerNode::SendBeat(uint64_t number) {
+  Daemon& d = *daemon_;
+  v1::SessionRequest request;
+  request.mutable_beat()->set_number(number);
+  if (const auto position = trainers_.PositionOf(d.trainer); position.has_value()) {
+    v1::RankPosition& told = *request.mutable_beat()->add_positions();
+    told = agent::ToProto(d.slot.key(), *position, Now());
+    told.set_process_stopped(trainers_.at(d.trainer).paused);
+    const auto due = d.hang_watch.Due(position);
+    if (due.has_value() && Now() >= *due) d.hang_watch.OnTold(position);
+  }
+  d.outgoing.push_back(std::move(request));
+  WriteNext();
+}
+
 void WorkerNode::ScheduleWake() {
   Daemon& d = *daemon_;
   agent::Time due = d.session.NextDue();
   const auto sooner = [&due](std::optional<agent::Time> time) { due = std::min(due, time.value_or(due)); };
   sooner(d.slot.NextDue());
+  if (d.session.state() == Session::State::kRegistered) sooner(d.hang_watch.Due(trainers_.PositionOf(d.trainer)));
   sooner(d.farewell_until);
   if (d.session.lost_since().has_value() && !d.slot.empty() && !d.orphaned)
     sooner(*d.session.lost_since() + d.session.orphan_grace());
@@ -232,6 +248,7 @@ void WorkerNode::Handle(const v1::SessionResponse& response) {
   switch (response.body_case()) {
     case v1::SessionResponse::kRegistered:
       d.session.OnRegistered(response.registered(), Now());
+      d.hang_watch.OnRegistered(response.registered());
       d.reports.Rewind();
       d.orphaned = false;
       trace_.Say(id_, " is registered");
@@ -280,7 +297,9 @@ void WorkerNode::OnStartRank(const v1::StartRank& order) {
 void WorkerNode::OnCommit(const v1::CommitArtifact& order) {
   if (!Admit(order.job_id(), order.generation())) return;
   OnDisk(dice_.Spread(Seconds(0.0005), Seconds(0.5)), [this, order] {
+    if (daemon_->failed_orders.Contains(order)) return;
     const agent::Publication publication = agent::Publish(order, AllPaths(), files_);
+    if (!publication.status.ok()) daemon_->failed_orders.Add(order);
     watch_.OnPublished(order, publication.status);
     timeline_.After(microseconds(50), [this, order, publication, life = life_] {
       if (life != life_) return;

@@ -12,6 +12,8 @@
 #include "tests/coordinator/simulator/trace.h"
 #include "tests/coordinator/simulator/trainers.h"
 #include "worker/agent/generation_fence.h"
+#include "worker/agent/hang_watch.h"
+#include "worker/agent/publisher.h"
 #include "worker/agent/report_buffer.h"
 #include "worker/agent/session.h"
 #include "worker/agent/slot.h"
@@ -65,6 +67,8 @@ class WorkerNode final : public ClientEnd, public TrainerOwner {
     agent::ReportBuffer reports;
     agent::Session session;
     agent::Slot slot;
+    agent::HangWatch hang_watch;
+    agent::FailedOrders failed_orders;
     uint64_t trainer = 0;  // pid
     uint64_t stream = 0;   // 0: none
     std::deque<v1::SessionRequest> outgoing;
@@ -80,6 +84,7 @@ class WorkerNode final : public ClientEnd, public TrainerOwner {
   void Loop(const std::function<void()>& event);
   void DoWhatIsDue();
   void ScheduleWake();
+  void SendBeat(uint64_t number);
   bool Finished() const;
   void BeginStop();
 

@@ -132,6 +132,14 @@ Outcome Simulation::Report(const std::string& worker, const std::string& job, v1
   return Report(worker, job, std::move(report));
 }
 
+Outcome Simulation::Beat(const std::string& worker, const std::string& job, v1::RankPosition position) {
+  const JobEntry& entry = Job(job);
+  position.set_job_id(entry.job().job_id());
+  position.set_rank(RankOf(worker, entry));
+  if (position.generation() == 0) position.set_generation(entry.job().generation());
+  return Step(WorkerBeat{worker, workers_[worker].session, 1, {position}});
+}
+
 Outcome Simulation::Exit(const std::string& worker, const std::string& job, int code, int signal) {
   v1::RankReport report;
   report.mutable_exited()->set_exit_code(code);

@@ -30,6 +30,8 @@ class Simulation {
   // Reports of the worker's rank in the job's newest generation, numbered by itself.
   Outcome Report(const std::string& worker, const std::string& job, v1::RankReport report);
   Outcome Report(const std::string& worker, const std::string& job, v1::TrainerReport trainer);
+  // A beat that says where the worker's rank in the job is, of its newest generation if no other is named.
+  Outcome Beat(const std::string& worker, const std::string& job, v1::RankPosition position);
   Outcome Exit(const std::string& worker, const std::string& job, int code, int signal = 0);
   // Time passes in steps of 250 ms; connected workers that aren't muted beat.
   std::vector<Outcome> Advance(std::chrono::milliseconds duration);

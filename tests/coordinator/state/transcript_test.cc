@@ -17,6 +17,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "coordinator/state/failures.h"
+#include "google/protobuf/util/time_util.h"
 #include "tests/coordinator/state/simulation.h"
 
 namespace pixelrec::coordinator {
@@ -151,6 +152,7 @@ class Transcript {
     if (verb == "connect") return Print(Connect(c));
     if (verb == "disconnect") return Print(sim_.Disconnect(c.Word(1)));
     if (verb == "report") return Print(Report(c));
+    if (verb == "at") return Print(At(c));
     if (verb == "train") return Train(c);
     if (verb == "advance") return Advance(c);
     if (verb == "mute" || verb == "unmute") return sim_.Mute(c.Word(1), verb == "mute"), "";
@@ -205,6 +207,23 @@ class Transcript {
     report.set_sequence(static_cast<uint64_t>(c.Int("seq")));
     FillBody(c, c.Word(3), report);
     return sim_.Report(c.Word(1), c.Word(2), report);
+  }
+
+  // "at w1 flow FORWARD step=3 collective=7 lasts=200 typical=60 waits=1 stopped=1": a beat of the worker, times in milliseconds.
+  Outcome At(const Command& c) {
+    v1::RankPosition position;
+    v1::TrainerSection section = v1::TRAINER_SECTION_UNSPECIFIED;
+    EXPECT_TRUE(v1::TrainerSection_Parse("TRAINER_SECTION_" + c.Word(3), &section)) << c.Word(3);
+    position.set_section(section);
+    position.set_step(c.Int("step"));
+    position.set_collective(static_cast<uint64_t>(c.Int("collective")));
+    position.set_waits(c.Int("waits") != 0);
+    position.set_process_stopped(c.Int("stopped") != 0);
+    *position.mutable_lasts() = google::protobuf::util::TimeUtil::MillisecondsToDuration(c.Int("lasts"));
+    if (c.values.contains("typical"))
+      *position.mutable_typical() = google::protobuf::util::TimeUtil::MillisecondsToDuration(c.Int("typical"));
+    if (c.values.contains("gen")) position.set_generation(static_cast<uint64_t>(c.Int("gen")));
+    return sim_.Beat(c.Word(1), c.Word(2), position);
   }
 
   static v1::FailureCause Cause(const Command& c) {
@@ -303,6 +322,7 @@ class Transcript {
     }
     for (const Action& action : outcome.actions) {
       if (const auto* send = std::get_if<SendToWorker>(&action)) {
+        if (send->message.has_beat_ack()) continue;
         absl::StrAppend(&output, "-> ", send->worker_id, ": ", Show(send->message), "\n");
       } else if (const auto* close = std::get_if<CloseSession>(&action)) {
         absl::StrAppend(&output, "-> ", close->worker_id, ": close ", absl::StatusCodeToString(close->status.code()), ": ",

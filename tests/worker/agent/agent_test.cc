@@ -154,6 +154,22 @@ TEST_F(AgentTest, RegistersWithWhatItIs) {
   ready_.WaitForNotification();
 }
 
+// No beat is due within this test but the one that says that a section has outlasted its deadline.
+TEST_F(AgentTest, TellsAtOnceOfASectionThatLastsTooLong) {
+  FakeCoordinator coordinator({.lease_ms = 3'600'000, .beat_ms = 1'800'000, .hang_floor_ms = 30});
+  Start(coordinator);
+  coordinator.Send(StartRank(absl::StrCat("hello;started;step 2;at ", v1::TRAINER_SECTION_BACKWARD, ";notice there;await_stop")));
+  const v1::Beat beat = coordinator.AwaitBeat();
+  ASSERT_EQ(beat.positions_size(), 1);
+  const v1::RankPosition& position = beat.positions(0);
+  EXPECT_EQ(position.job_id(), "job-1");
+  EXPECT_EQ(position.section(), v1::TRAINER_SECTION_BACKWARD);
+  EXPECT_EQ(position.step(), 2);
+  EXPECT_GE(TimeUtil::DurationToMilliseconds(position.lasts()), 30);
+  EXPECT_EQ(TimeUtil::DurationToMilliseconds(position.typical()), 1);
+  EXPECT_FALSE(position.process_stopped());
+}
+
 TEST_F(AgentTest, RunsATrainerAndTellsItsStoryInOrder) {
   FakeCoordinator coordinator;
   Start(coordinator);
@@ -365,6 +381,20 @@ TEST_F(AgentTest, AFailedPublicationIsTyped) {
   EXPECT_EQ(failed.publish_failed().cause(), v1::FAILURE_CAUSE_OUTPUT_UNWRITABLE);
   EXPECT_EQ(failed.publish_failed().worker_id(), "w1");
   EXPECT_THAT(Page(), HasSubstr("pixelrec_checkpoint_failures_total{reason=\"missing\"} 1"));
+  // The coordinator will forget that artifact: a repeat of the order, sent before it knew, mustn't bring it into being.
+  const fs::path staging = staged.trainer().artifact_staged().staging_path();
+  fs::create_directories(staging);
+  coordinator.Send(Commit(staged));
+  v1::RankReport other = staged;
+  const fs::path other_staging = dir_ / "out/.staging/g1-other";
+  fs::create_directories(other_staging);
+  other.mutable_trainer()->mutable_artifact_staged()->set_staging_path(other_staging.string());
+  other.mutable_trainer()->mutable_artifact_staged()->set_path((dir_ / "out/checkpoint-epoch-2").string());
+  coordinator.Send(Commit(other));
+  coordinator.AwaitReport([](const v1::RankReport& report) { return report.has_artifact_published(); });
+  EXPECT_TRUE(fs::exists(dir_ / "out/checkpoint-epoch-2"));
+  EXPECT_TRUE(fs::exists(staging));
+  EXPECT_FALSE(fs::exists(dir_ / "out/checkpoint-epoch-1"));
 }
 
 TEST_F(AgentTest, LogsCanBeReadAfterTheTrainersDeath) {

@@ -55,12 +55,15 @@ void FakeCoordinator::Record(const v1::SessionRequest& request, Stream* stream) 
       *answer.mutable_registered()->mutable_lease() = TimeUtil::MillisecondsToDuration(terms_.lease_ms);
       *answer.mutable_registered()->mutable_beat_interval() = TimeUtil::MillisecondsToDuration(terms_.beat_ms);
       *answer.mutable_registered()->mutable_orphan_grace() = TimeUtil::MillisecondsToDuration(terms_.orphan_ms);
+      *answer.mutable_registered()->mutable_hang_floor() = TimeUtil::MillisecondsToDuration(terms_.hang_floor_ms);
+      answer.mutable_registered()->set_hang_factor(10);
       stream->Write(answer);
       stream_ = stream;
       registrations_.push_back(request);
       break;
     case v1::SessionRequest::kBeat:
       ++beats_;
+      newest_beat_ = request.beat();
       if (!acknowledge_beats_) break;
       answer.mutable_beat_ack()->set_number(request.beat().number());
       stream->Write(answer);
@@ -146,6 +149,12 @@ void FakeCoordinator::AwaitBeats(int more) {
   absl::MutexLock lock(&mutex_);
   const int until = beats_ + more;
   Await([this, until]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return beats_ >= until; }, "beats");
+}
+
+v1::Beat FakeCoordinator::AwaitBeat() {
+  absl::MutexLock lock(&mutex_);
+  Await([this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return beats_ > 0; }, "a beat");
+  return newest_beat_;
 }
 
 std::vector<v1::RankReport> FakeCoordinator::reports() {

@@ -25,6 +25,7 @@ class FakeCoordinator : private v1::WorkerService::Service {
     int lease_ms = 2000;
     int beat_ms = 100;
     int orphan_ms = 600'000;
+    int hang_floor_ms = 5000;
   };
 
   FakeCoordinator() : FakeCoordinator(Terms{}) {}
@@ -52,6 +53,8 @@ class FakeCoordinator : private v1::WorkerService::Service {
   v1::RankReport AwaitReport(const std::function<bool(const v1::RankReport&)>& wanted);
   v1::LogChunk AwaitLogChunk();
   void AwaitBeats(int more);
+  // The newest, once there is any.
+  v1::Beat AwaitBeat();
   // All reports, repeats included, in order of arrival.
   std::vector<v1::RankReport> reports();
   bool HasSession();
@@ -77,6 +80,7 @@ class FakeCoordinator : private v1::WorkerService::Service {
   std::vector<v1::RankReport> all_reports_ ABSL_GUARDED_BY(mutex_);
   std::deque<v1::LogChunk> chunks_ ABSL_GUARDED_BY(mutex_);
   int beats_ ABSL_GUARDED_BY(mutex_) = 0;
+  v1::Beat newest_beat_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace pixelrec::agent

@@ -3,8 +3,9 @@
 // The script is the label "script.<rank>" of the spec, else "script"; "@FILE" reads it from a file, as labels are short. Steps
 // are separated by ';' (a path may hold none):
 //   hello | store | await_rendezvous | started | prepared HASH | step N | epoch N | stage NAME | await_committed | notice TEXT |
-//   print TEXT | result | failure CAUSE-NUMBER | garbage | hangup | await_file PATH | await_stop | train PATH | ignore_stop |
-//   signal N | exit N
+//   at SECTION-NUMBER | print TEXT | result | failure CAUSE-NUMBER | garbage | hangup | await_file PATH | await_stop | train PATH
+//   | ignore_stop | signal N | exit N
+// `at N` says where it is, where it usually is for a millisecond.
 // `train PATH` steps every 10 ms until PATH exists (then goes on) or StopTraining comes (then exits 0).
 // A plan of role PREPARE needs no script: hello, prepared, exit 0.
 #include <poll.h>
@@ -12,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -27,6 +29,7 @@
 #include "common/process/parent.h"
 #include "pixelrec/v1/trainer_channel.pb.h"
 #include "worker/channel/channel.h"
+#include "worker/channel/position_page.h"
 
 namespace pixelrec {
 namespace {
@@ -35,7 +38,7 @@ namespace fs = std::filesystem;
 
 class FakeTrainer {
  public:
-  explicit FakeTrainer(int fd) : channel_(fd) {}
+  FakeTrainer(int channel_fd, channel::PositionPage position) : channel_(channel_fd), position_(std::move(position)) {}
 
   int Run() {
     Receive();
@@ -82,6 +85,9 @@ class FakeTrainer {
       while (committed_ < staged_) Receive();
     } else if (what == "await_file") {
       while (!fs::exists(argument)) Wait(5);
+    } else if (what == "at") {
+      position_.Write(
+          {.section = number, .step = step_, .since = std::chrono::steady_clock::now(), .typical = std::chrono::milliseconds(1)});
     } else if (what == "train") {
       Train(argument);
     } else {
@@ -189,6 +195,7 @@ class FakeTrainer {
   }
 
   channel::Channel channel_;
+  channel::PositionPage position_;
   v1::TrainerPlan plan_;
   std::string job_id_;
   uint64_t generation_ = 0;
@@ -201,8 +208,11 @@ class FakeTrainer {
 }  // namespace pixelrec
 
 int main(int argc, char** argv) {
-  int fd = -1;
-  if (argc != 3 || std::string(argv[1]) != "--channel-fd" || !absl::SimpleAtoi(argv[2], &fd)) return 94;
-  if (!pixelrec::process::DieWithPeer(fd).ok()) return 95;
-  return pixelrec::FakeTrainer(fd).Run();
+  int channel = -1, position = -1;
+  if (argc != 5 || std::string(argv[1]) != "--channel-fd" || !absl::SimpleAtoi(argv[2], &channel)) return 94;
+  if (std::string(argv[3]) != "--position-fd" || !absl::SimpleAtoi(argv[4], &position)) return 94;
+  auto page = pixelrec::channel::PositionPage::Open(position);
+  if (!page.ok()) return 96;
+  if (!pixelrec::process::DieWithPeer(channel).ok()) return 95;
+  return pixelrec::FakeTrainer(channel, *std::move(page)).Run();
 }

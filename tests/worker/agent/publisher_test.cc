@@ -106,5 +106,26 @@ TEST_F(PublisherTest, APlanOutsideTheRootsNamesItsField) {
   EXPECT_TRUE(anywhere_.CheckPlan(plan).ok());
 }
 
+// The disk has room again, and the coordinator has sent the order once more before it heard of the failure.
+TEST_F(PublisherTest, AFailedOrderIsFailedForItsGeneration) {
+  FailedOrders failed;
+  v1::CommitArtifact order = Staged("recovery/step-50", "x");
+  order.set_job_id("flow-1");
+  order.set_generation(3);
+  EXPECT_FALSE(failed.Contains(order));
+  failed.Add(order);
+  EXPECT_TRUE(failed.Contains(order));
+  v1::CommitArtifact other = order;
+  other.mutable_artifact()->set_path((dir_ / "recovery/step-55").string());
+  EXPECT_FALSE(failed.Contains(other));
+  failed.Add(other);
+  EXPECT_TRUE(failed.Contains(order) && failed.Contains(other));
+  v1::CommitArtifact newer = order;
+  newer.set_generation(4);
+  EXPECT_FALSE(failed.Contains(newer));
+  failed.Add(newer);
+  EXPECT_FALSE(failed.Contains(order));
+}
+
 }  // namespace
 }  // namespace pixelrec::agent
