@@ -53,10 +53,10 @@ check-protos:
 
 # PROGRAM:FILTER of the tests that do more with PIXELREC_LONG_TESTS=1; without it they run a slice in `make test`. Not by ctest, whose
 # time limits are those of the slices.
-LONG_TESTS := checkpoint_crash_test:* kills_test:KillsTest.* train_memory_test:MemoryTest.OfAHundredMillion* train_test:ZeroTest.LossCurves*
+LONG_TESTS := checkpoint_crash_test:* coordinator_crash_test:* kills_test:KillsTest.* train_memory_test:MemoryTest.OfAHundredMillion* train_test:ZeroTest.LossCurves*
 
 .PHONY: test-long
-test-long: build test-packages  ## what takes minutes: every crash point of a save, 50 kills, 100 steps at every ZeRO stage
+test-long: build test-packages  ## what takes minutes: every crash point of a save, 50 kills of ranks, 2,000 of the coordinator, 100 steps at every ZeRO stage
 	cmake --build --preset release --parallel $(JOBS) --target $(sort $(foreach test,$(LONG_TESTS),$(firstword $(subst :, ,$(test)))))
 	for test in $(foreach test,$(LONG_TESTS),'$(test)'); do PIXELREC_LONG_TESTS=1 build/tests/$${test%%:*} --gtest_filter="$${test#*:}"; done
 

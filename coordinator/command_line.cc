@@ -5,6 +5,8 @@
 #include <string>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "common/process/crash_point.h"
 
 namespace pixelrec::coordinator {
 
@@ -24,13 +26,14 @@ absl::Status Marked(absl::Status status, const char* payload) {
 absl::StatusOr<std::optional<Settings>> ParseCommandLine(int argc, const char* const* argv) {
   CLI::App app("The coordinator of PixelRec Trainer: takes jobs, forms gangs of workers, commits checkpoints.",
                "pixelrec-coordinator");
-  std::string file, listen, metrics_listen, state_dir, ready_file;
+  std::string file, listen, metrics_listen, state_dir, ready_file, crash_at;
   app.set_version_flag("--version", PIXELREC_VERSION);
   app.add_option("--config", file, "coordinator.yaml");
   app.add_option("--listen", listen, "gRPC address HOST:PORT; port 0: any free one");
   app.add_option("--metrics-listen", metrics_listen, "address HOST:PORT of /metrics");
   app.add_option("--state-dir", state_dir, "folder of the journal");
   app.add_option("--ready-file", ready_file, "written once serving: JSON with pid and addresses");
+  app.add_option("--crash-at", crash_at, "POINT:N, for tests of recovery: die as by kill -9 when POINT is passed the N-th time");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -39,6 +42,11 @@ absl::StatusOr<std::optional<Settings>> ParseCommandLine(int argc, const char* c
       return std::optional<Settings>();
     }
     return Marked(absl::InvalidArgumentError(error.what()), kUsagePayload);
+  }
+  if (!crash_at.empty()) {
+    if (absl::Status status = process::ArmCrashPoint(crash_at); !status.ok()) {
+      return Marked(absl::InvalidArgumentError(absl::StrCat("--crash-at: ", status.message())), kUsagePayload);
+    }
   }
   Settings settings;
   if (!file.empty()) {

@@ -70,8 +70,9 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Settings& settings) 
   metrics::SetBuildInfo(daemon->exposer_->registry(), "pixelrec-coordinator", PIXELREC_VERSION);
   daemon->instruments_ = std::make_unique<Instruments>(daemon->exposer_->registry());
 
-  absl::StatusOr<std::unique_ptr<Engine>> engine =
-      Engine::Start({.policy = MakePolicy(config), .instruments = daemon->instruments_.get()}, *std::move(journal));
+  absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Start(
+      {.policy = MakePolicy(config), .instruments = daemon->instruments_.get(), .compact_after = config.compact_after},
+      *std::move(journal));
   if (!engine.ok()) {
     return engine.status();
   }

@@ -4,7 +4,6 @@
 #include "pixelrec/v1/trainer_channel.pb.h"
 #include "worker/channel/position_page.h"
 #include "worker/data/prepare.h"
-#include "worker/dist/whereabouts.h"
 #include "worker/train/failure.h"
 #include "worker/train/train_job.h"
 

@@ -82,6 +82,10 @@ std::vector<Key<CoordinatorConfig>> CoordinatorKeys() {
           "elastic_grow_after", &C::elastic_grow_after,
           "An elastic job stops to grow when it has trained for so long, onto workers that have been there for so long."),
   };
+  keys.push_back({MakeField(FieldType::kInteger, "compact_after", nullptr,
+                            "Records after which the journal is written anew, without what is outdated.")
+                      .AtLeast(1),
+                  [](C& config, const json& value, const fs::path&) { config.compact_after = value.get<int>(); }});
   keys.push_back({MakeField(FieldType::kBoolean, "insecure", nullptr, "Plaintext on an address that isn't loopback."),
                   [](C& config, const json& value, const fs::path&) { config.insecure = value.get<bool>(); }});
   return keys;

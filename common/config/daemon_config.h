@@ -17,7 +17,8 @@ struct CoordinatorConfig {
   std::filesystem::path state_dir = "/var/lib/pixelrec/coordinator";
   // Spec paths must lie under one of these; empty: anywhere (loopback only).
   std::vector<std::filesystem::path> roots;
-  bool insecure = false;  // plaintext on an address that isn't loopback
+  bool insecure = false;      // plaintext on an address that isn't loopback
+  int compact_after = 20000;  // records in the journal, before it is written anew without what is outdated
   std::chrono::milliseconds lease{2000};
   std::chrono::milliseconds beat_interval{500};
   std::chrono::milliseconds start_timeout{120000};  // STARTING -> RUNNING

@@ -2,6 +2,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+#include "common/process/crash_point.h"
 #include "common/rpc/reasons.h"
 #include "coordinator/engine/instruments.h"
 
@@ -34,6 +35,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Start(Options options, std::uniq
   if (absl::Status status = engine->turn_.Replay(engine->now_); !status.ok()) {
     return status;
   }
+  process::CrashPoint("journal.replayed");
   // The thread begins to own the state here.
   engine->thread_ = std::thread([e = engine.get()] { e->Run(); });
   return engine;

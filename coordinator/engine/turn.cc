@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "absl/strings/str_cat.h"
+#include "common/process/crash_point.h"
 #include "common/rpc/reasons.h"
 #include "coordinator/engine/instruments.h"
 #include "coordinator/state/replay.h"
@@ -72,8 +73,10 @@ void Turn::Process(std::vector<Item> items, Now now) {
     const auto* event = std::get_if<Event>(&item.work);
     outcomes.push_back(event != nullptr && !IsTooLate(*event) ? Step(state_, *event, now_) : Outcome());
   }
+  process::CrashPoint("turn.decided");
   if (absl::Status status = Commit(outcomes); status.ok()) {
     Perform(items, outcomes);
+    process::CrashPoint("turn.performed");
     state_.Accept();
     MaybeCompact();
   } else {
@@ -110,7 +113,9 @@ absl::Status Turn::Commit(const std::vector<Outcome>& outcomes) {
   if (options_.instruments != nullptr) {
     options_.instruments->Committed(std::chrono::steady_clock::now() - begin, journal_.SizeBytes());
   }
-  if (!status.ok()) {
+  if (status.ok()) {
+    refused_until_ = std::chrono::microseconds(0);  // it takes records again: what is due needn't wait any longer
+  } else {
     std::cerr << "journal refuses: " << status.message() << std::endl;
     status = rpc::Refuse(absl::StatusCode::kResourceExhausted, rpc::kJournalUnwritable, status.message());
   }
@@ -131,6 +136,7 @@ void Turn::Perform(std::vector<Item>& items, std::vector<Outcome>& outcomes) {
       sessions_.erase(gone->session);
     }
     for (Action& action : outcome.actions) {
+      process::CrashPoint("turn.acts");
       Act(action);
     }
     if (outcome.deletion.has_value()) {
@@ -139,6 +145,7 @@ void Turn::Perform(std::vector<Item>& items, std::vector<Outcome>& outcomes) {
     if (options_.instruments != nullptr) {
       options_.instruments->Stepped(state_, *event, outcome, now_);
     }
+    process::CrashPoint("turn.acts");
     if (item.reply) {
       item.reply(MakeAnswer(outcome));
     }

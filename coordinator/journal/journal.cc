@@ -9,6 +9,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "common/process/crash_point.h"
 
 namespace pixelrec::coordinator {
 
@@ -105,6 +106,7 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const Options& options) {
   if (absl::Status status = journal->Prepare(); !status.ok()) {
     return status;
   }
+  process::CrashPoint("journal.opened");
   return journal;
 }
 
@@ -212,8 +214,14 @@ absl::Status Journal::Insert(const std::vector<std::string>& records, int is_sna
 
 absl::Status Journal::Append(const std::vector<std::string>& records) {
   int64_t sequence = last_sequence_;
-  absl::Status status = Transact([&] { return Insert(records, 0, &sequence); });
+  absl::Status status = Transact([&] {
+    process::CrashPoint("append.begun");
+    absl::Status inserted = Insert(records, 0, &sequence);
+    process::CrashPoint("append.inserted");
+    return inserted;
+  });
   if (status.ok()) {
+    process::CrashPoint("append.committed");
     last_sequence_ = sequence;
     tail_length_ += static_cast<int64_t>(records.size());
   }
@@ -223,14 +231,19 @@ absl::Status Journal::Append(const std::vector<std::string>& records) {
 absl::Status Journal::Compact(const std::vector<std::string>& snapshot) {
   int64_t sequence = last_sequence_;
   absl::Status status = Transact([&] {
-    absl::Status cleared = Execute("DELETE FROM record");
-    return cleared.ok() ? Insert(snapshot, 1, &sequence) : cleared;
+    absl::Status written = Execute("DELETE FROM record");
+    process::CrashPoint("compact.cleared");
+    if (written.ok()) written = Insert(snapshot, 1, &sequence);
+    process::CrashPoint("compact.inserted");
+    return written;
   });
   if (status.ok()) {
     last_sequence_ = sequence;
     tail_length_ = 0;
+    process::CrashPoint("compact.committed");
     // Only tidiness: a log that can't be cut short now is cut short later.
     sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+    process::CrashPoint("compact.checkpointed");
   }
   return status;
 }

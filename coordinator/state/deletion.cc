@@ -31,6 +31,7 @@ void Stepper::On(const DeleteJob& request) {
   deletion.set_job_id(job.job_id());
   deletion.set_output_dir(job.spec().output_dir());
   deletion.set_request_id(request.request_id);
+  deletion.set_submit_request_id(entry.record.request_id());
   deletion.set_next_number(state_.next_number);
   if (!state_.undo.deletions.has_value()) {
     state_.undo.deletions = state_.deletions;

@@ -21,6 +21,14 @@ void Stepper::On(const Submit& submit) {
     }
     return;
   }
+  for (const Deletion& deletion : state_.deletions) {
+    if (!submit.request_id.empty() && deletion.submit_request_id() == submit.request_id) {
+      outcome_.status = rpc::Refuse(absl::StatusCode::kNotFound, rpc::kJobNotFound,
+                                    absl::StrCat("request_id '", submit.request_id, "' made job ", deletion.job_id(),
+                                                 ", which was deleted since: use a new request_id for another job"));
+      return;
+    }
+  }
   if (auto it = state_.by_output_dir.find(submit.spec.output_dir()); it != state_.by_output_dir.end()) {
     outcome_.status = rpc::Refuse(
         absl::StatusCode::kFailedPrecondition, rpc::kOutputDirInUse,

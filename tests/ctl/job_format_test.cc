@@ -184,6 +184,7 @@ TEST(Configs, ShowTheDefaultsOfTheDaemons) {
   EXPECT_EQ(coordinator->stop_grace, c.stop_grace);
   EXPECT_EQ(coordinator->elastic_grow_after, c.elastic_grow_after);
   EXPECT_EQ(coordinator->hang_floor, c.hang_floor);
+  EXPECT_EQ(coordinator->compact_after, c.compact_after);
   const auto worker = config::LoadWorkerConfig(kConfigs / "worker.yaml");
   ASSERT_TRUE(worker.ok());
   const config::WorkerConfig w;

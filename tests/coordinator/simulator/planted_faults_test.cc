@@ -39,7 +39,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"StagingIsShared", Planted::kStagingIsShared, 24}, Case{"OlderCheckpoint", Planted::kOlderCheckpoint},
                       Case{"StopsAreLost", Planted::kStopsAreLost}, Case{"ExitsAreLost", Planted::kExitsAreLost},
                       Case{"ReportIsLost", Planted::kReportIsLost}, Case{"ReportIsDoubled", Planted::kReportIsDoubled},
-                      Case{"StartsAreRepeated", Planted::kStartsAreRepeated, 17}),
+                      Case{"StartsAreRepeated", Planted::kStartsAreRepeated, 40}),
     [](const auto& planted) { return planted.param.name; });
 
 }  // namespace

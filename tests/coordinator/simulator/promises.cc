@@ -90,7 +90,9 @@ void Promises::OnSent(const v1::SessionResponse& message) {
   } else if (message.has_start_rank()) {
     const v1::StartRank& start = message.start_rank();
     const v1::Job& job = records_[start.job_id()].job();
-    if (job.generation() != start.generation()) trace_.Break(start.job_id(), " starts an uncommitted generation");
+    // An older one may be on its way out when events of one turn have ended it: its worker's fence, or its session's end, stops
+    // it.
+    if (job.generation() < start.generation()) trace_.Break(start.job_id(), " starts an uncommitted generation");
     if (start.plan().role() == v1::TRAINER_ROLE_TRAIN &&
         start.plan().resume_from().path() != jobs_[start.job_id()].newest.path()) {
       trace_.Break(start.job_id(), " goes on from '", start.plan().resume_from().path(), "' and not from the newest, '",
