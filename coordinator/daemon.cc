@@ -34,6 +34,8 @@ Policy MakePolicy(const config::CoordinatorConfig& config) {
   policy.start_timeout = config.start_timeout;
   policy.stop_grace = config.stop_grace;
   policy.hang_floor = config.hang_floor;
+  policy.keep_ended_jobs = static_cast<size_t>(config.keep_ended_jobs);
+  policy.keep_ended_for = config.keep_ended_for;
   policy.elastic_grow_after = config.elastic_grow_after;
   return policy;
 }

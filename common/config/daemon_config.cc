@@ -55,13 +55,14 @@ Key<Config> PathsKey(std::string path, std::vector<fs::path> Config::*member, st
 }
 
 template <typename Config, typename Duration>
-Key<Config> DurationKey(std::string path, Duration Config::*member, std::string doc) {
-  // A lease of hours is a mistake of units, not a wish.
-  constexpr int64_t kLongest = 24 * 3600 * 1000;
-  return {MakeField(FieldType::kDuration, std::move(path), nullptr, std::move(doc)).AtLeast(1).AtMost(kLongest),
-          [member](Config& config, const json& value, const fs::path&) {
-            config.*member = std::chrono::duration_cast<Duration>(milliseconds(value.get<int64_t>()));
-          }};
+Key<Config> DurationKey(std::string path, Duration Config::*member, std::string doc,
+                        // A lease of days is a mistake of units, not a wish.
+                        std::chrono::hours longest = std::chrono::hours(24)) {
+  return {
+      MakeField(FieldType::kDuration, std::move(path), nullptr, std::move(doc)).AtLeast(1).AtMost(milliseconds(longest).count()),
+      [member](Config& config, const json& value, const fs::path&) {
+        config.*member = std::chrono::duration_cast<Duration>(milliseconds(value.get<int64_t>()));
+      }};
 }
 
 std::vector<Key<CoordinatorConfig>> CoordinatorKeys() {
@@ -82,6 +83,13 @@ std::vector<Key<CoordinatorConfig>> CoordinatorKeys() {
           "elastic_grow_after", &C::elastic_grow_after,
           "An elastic job stops to grow when it has trained for so long, onto workers that have been there for so long."),
   };
+  keys.push_back({MakeField(FieldType::kInteger, "keep_ended_jobs", nullptr,
+                            "Jobs that have ended and are remembered, the newest of them; 0: all.")
+                      .AtLeast(0),
+                  [](C& config, const json& value, const fs::path&) { config.keep_ended_jobs = value.get<int>(); }});
+  keys.push_back(DurationKey<C>("keep_ended_for", &C::keep_ended_for,
+                                "Time for which jobs that have ended are remembered; absent: for ever.",
+                                std::chrono::hours(24 * 3660)));
   keys.push_back({MakeField(FieldType::kInteger, "compact_after", nullptr,
                             "Records after which the journal is written anew, without what is outdated.")
                       .AtLeast(1),

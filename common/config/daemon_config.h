@@ -19,6 +19,9 @@ struct CoordinatorConfig {
   std::vector<std::filesystem::path> roots;
   bool insecure = false;      // plaintext on an address that isn't loopback
   int compact_after = 20000;  // records in the journal, before it is written anew without what is outdated
+  // Jobs that have ended are remembered, with their histories, up to so many and for so long. 0: all; for ever.
+  int keep_ended_jobs = 100000;
+  std::chrono::seconds keep_ended_for{0};
   std::chrono::milliseconds lease{2000};
   std::chrono::milliseconds beat_interval{500};
   std::chrono::milliseconds start_timeout{120000};  // STARTING -> RUNNING

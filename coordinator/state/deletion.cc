@@ -26,22 +26,28 @@ void Stepper::On(const DeleteJob& request) {
                                                "): cancel it first, with `pixelrecctl cancel ", job.job_id(), "`"));
     return;
   }
+  outcome_.deletion = Forget(*number, request.request_id);
+}
+
+Deletion Stepper::Forget(uint64_t number, const std::string& request_id) {
+  const JobEntry& entry = state_.jobs.at(number);
+  const v1::Job& job = entry.job();
   Deletion deletion;
-  deletion.set_number(*number);
+  deletion.set_number(number);
   deletion.set_job_id(job.job_id());
   deletion.set_output_dir(job.spec().output_dir());
-  deletion.set_request_id(request.request_id);
+  deletion.set_request_id(request_id);
   deletion.set_submit_request_id(entry.record.request_id());
   deletion.set_next_number(state_.next_number);
   if (!state_.undo.deletions.has_value()) {
     state_.undo.deletions = state_.deletions;
   }
-  state_.undo.deleted.emplace(*number, std::move(state_.jobs.at(*number)));
-  state_.Unindex(state_.undo.deleted.at(*number));
-  state_.jobs.erase(*number);
+  state_.undo.deleted.emplace(number, std::move(state_.jobs.at(number)));
+  state_.Unindex(state_.undo.deleted.at(number));
+  state_.jobs.erase(number);
   state_.RememberDeletion(deletion);
-  outcome_.deletion = deletion;
-  *outcome_.records.emplace_back().mutable_deletion() = std::move(deletion);
+  *outcome_.records.emplace_back().mutable_deletion() = deletion;
+  return deletion;
 }
 
 }  // namespace pixelrec::coordinator

@@ -319,6 +319,7 @@ void Stepper::EndFailedGang(JobEntry& entry) {
 }
 
 void Stepper::EndJob(JobEntry& entry, v1::JobState to, const std::string& reason) {
+  entry.record.set_ended_us(now_.wall.count());
   SetState(entry, to, reason);
   Reindex(entry.record.number());
 }

@@ -31,6 +31,10 @@ void State::LeaveQueue(const JobEntry& entry) {
   const uint64_t number = entry.record.number();
   live.erase(number);
   backing_off.erase(number);
+  if (auto at = ended_at.find(number); at != ended_at.end()) {
+    ended.erase({at->second, number});
+    ended_at.erase(at);
+  }
   if (auto place = places.find(number); place != places.end()) {
     waiting.erase(place->second);
     places.erase(place);
@@ -61,6 +65,9 @@ void State::Reindex(uint64_t number) {
     by_request[entry.record.request_id()] = number;
   }
   if (entry.ended()) {
+    const std::chrono::microseconds at(entry.record.ended_us());
+    ended.insert({at, number});
+    ended_at[number] = at;
     return;
   }
   by_output_dir[job.spec().output_dir()] = number;

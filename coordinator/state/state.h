@@ -40,6 +40,8 @@ struct Policy {
   double hang_factor = 10;
   int fruitless_limit = 5;  // restarts in a row without a new step, of failures that come from the job itself
   std::chrono::seconds remember_lost_worker{600};
+  size_t keep_ended_jobs = 0;              // the newest; 0: all
+  std::chrono::seconds keep_ended_for{0};  // 0: for ever
 };
 
 struct RankKey {
@@ -108,12 +110,14 @@ struct State {
   // Indexes over `jobs`, kept by Reindex().
   std::map<std::string, uint64_t> by_id;
   std::map<std::string, std::set<uint64_t>> by_name;
-  std::map<std::string, uint64_t> by_request;     // request_id of the submission
-  std::map<std::string, uint64_t> by_output_dir;  // live jobs only
-  std::set<uint64_t> live;                        // with a gang that isn't over
-  std::map<QueueKey, Waiting> waiting;            // the queue
-  std::map<uint64_t, QueueKey> places;            // in the queue, by number
-  std::set<uint64_t> backing_off;                 // of those, with a retry_at
+  std::map<std::string, uint64_t> by_request;                      // request_id of the submission
+  std::map<std::string, uint64_t> by_output_dir;                   // live jobs only
+  std::set<uint64_t> live;                                         // with a gang that isn't over
+  std::map<QueueKey, Waiting> waiting;                             // the queue
+  std::map<uint64_t, QueueKey> places;                             // in the queue, by number
+  std::set<uint64_t> backing_off;                                  // of those, with a retry_at
+  std::set<std::pair<std::chrono::microseconds, uint64_t>> ended;  // by when, by the wall clock
+  std::map<uint64_t, std::chrono::microseconds> ended_at;          // of those, by number
 
   // What the steps since the last Accept() changed, as it was before.
   struct Undo {
@@ -129,7 +133,7 @@ struct State {
   void Reindex(uint64_t number);
   // Takes a job that is about to go out of them.
   void Unindex(const JobEntry& entry);
-  // Of `live`, the queue and `by_output_dir`.
+  // Out of `live`, the queue, `by_output_dir` and `ended`.
   void LeaveQueue(const JobEntry& entry);
   // Keeps the newest thousand, for repeats of their requests.
   void RememberDeletion(const Deletion& deletion);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "coordinator/state/replay.h"
+#include "coordinator/state/retention.h"
 #include "coordinator/state/stepper.h"
 #include "coordinator/state/time_limit.h"
 #include "google/protobuf/util/time_util.h"
@@ -50,7 +51,7 @@ std::chrono::microseconds NextDeadline(const State& state) {
       next = std::min(next, retry_at);
     }
   }
-  return next;
+  return std::min(next, NextLookAtEnded(state));
 }
 
 void Stepper::Finish() {

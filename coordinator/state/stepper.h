@@ -1,6 +1,6 @@
 // Inside of step.h: one step in progress. Its member functions lie in the file named after their idea: submit.cc, workers.cc,
 // pause.cc, deletion.cc, drain.cc, reports.cc, gangs.cc, hang.cc, stop.cc, time_limit.cc, damaged_checkpoint.cc, schedule.cc,
-// preempt.cc, elastic.cc.
+// preempt.cc, elastic.cc, retention.cc.
 #pragma once
 
 #include <set>
@@ -62,6 +62,11 @@ class Stepper {
   // hang.cc
   void NotePositions(const WorkerEntry& worker, const std::vector<v1::RankPosition>& positions);
   void JudgeGang(JobEntry& found);
+
+  // deletion.cc
+  Deletion Forget(uint64_t number, const std::string& request_id);
+  // retention.cc
+  void ForgetOldJobs();
 
   // workers.cc
   void Lose(const std::string& worker_id, const std::string& why);

@@ -195,6 +195,7 @@ void Stepper::On(const Tick&) {
     SettleDeadlines(state_.jobs.at(number));
   }
   Grow();
+  ForgetOldJobs();
 }
 
 void Stepper::Lose(const std::string& worker_id, const std::string& why) {

@@ -185,6 +185,7 @@ TEST(Configs, ShowTheDefaultsOfTheDaemons) {
   EXPECT_EQ(coordinator->elastic_grow_after, c.elastic_grow_after);
   EXPECT_EQ(coordinator->hang_floor, c.hang_floor);
   EXPECT_EQ(coordinator->compact_after, c.compact_after);
+  EXPECT_EQ(coordinator->keep_ended_jobs, c.keep_ended_jobs);
   const auto worker = config::LoadWorkerConfig(kConfigs / "worker.yaml");
   ASSERT_TRUE(worker.ok());
   const config::WorkerConfig w;

@@ -40,7 +40,7 @@ TEST_F(DaemonConfig, ReadsACoordinator) {
   const auto config = LoadCoordinatorConfig(
       Write("listen: 0.0.0.0:7070\nmetrics_listen: \"[::1]:0\"\nstate_dir: state\nroots: [/data, out]\ninsecure: true\n"
             "lease: 3s\nbeat_interval: 250ms\nstart_timeout: 5m\norphan_grace: 1h\nstop_grace: 10s\n"
-            "elastic_grow_after: 1500ms\nhang_floor: 7s\n"));
+            "elastic_grow_after: 1500ms\nhang_floor: 7s\nkeep_ended_for: 720h\nkeep_ended_jobs: 12\n"));
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->listen, "0.0.0.0:7070");
   EXPECT_EQ(config->metrics_listen, "[::1]:0");
@@ -54,6 +54,8 @@ TEST_F(DaemonConfig, ReadsACoordinator) {
   EXPECT_EQ(config->stop_grace, std::chrono::seconds(10));
   EXPECT_EQ(config->elastic_grow_after, std::chrono::milliseconds(1500));
   EXPECT_EQ(config->hang_floor, std::chrono::seconds(7));
+  EXPECT_EQ(config->keep_ended_for, std::chrono::hours(720));
+  EXPECT_EQ(config->keep_ended_jobs, 12);
 }
 
 TEST_F(DaemonConfig, ReadsAWorker) {
