@@ -60,6 +60,11 @@ test-long: build test-packages  ## what takes minutes: every crash point of a sa
 	cmake --build --preset release --parallel $(JOBS) --target $(sort $(foreach test,$(LONG_TESTS),$(firstword $(subst :, ,$(test)))))
 	for test in $(foreach test,$(LONG_TESTS),'$(test)'); do PIXELREC_LONG_TESTS=1 build/tests/$${test%%:*} --gtest_filter="$${test#*:}"; done
 
+.PHONY: reliability
+reliability: build test-packages  ## run the fault tests and write their table in docs/reliability.md
+	cmake --build --preset release --parallel $(JOBS)
+	scripts/fault_table.py . --write build/tests
+
 SIM_SECONDS ?= 60
 SIM_FROM ?= 1
 
