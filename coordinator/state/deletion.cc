@@ -9,7 +9,7 @@ void Stepper::On(const DeleteJob& request) {
   absl::StatusOr<uint64_t> number = FindJob(state_, request.job);
   // A repeat finds the job gone, or another one of the same name.
   for (const Deletion& deletion : state_.deletions) {
-    if (!request.request_id.empty() && deletion.request_id() == request.request_id) {
+    if (!request.request_id.empty() && deletion.request_id() == request.request_id && deletion.by() == request.by.name) {
       outcome_.deletion = deletion;
       return;
     }
@@ -20,6 +20,9 @@ void Stepper::On(const DeleteJob& request) {
   }
   const JobEntry& entry = state_.jobs.at(*number);
   const v1::Job& job = entry.job();
+  if (!MayChange(entry, request.by)) {
+    return;
+  }
   if (!entry.ended()) {
     outcome_.status = rpc::Refuse(absl::StatusCode::kFailedPrecondition, rpc::kJobNotEnded,
                                   absl::StrCat("job ", job.job_id(), " hasn't ended (", v1::JobState_Name(job.state()),
@@ -32,6 +35,7 @@ void Stepper::On(const DeleteJob& request) {
   deletion.set_output_dir(job.spec().output_dir());
   deletion.set_request_id(request.request_id);
   deletion.set_next_number(state_.next_number);
+  deletion.set_by(request.by.name);
   if (!state_.undo.deletions.has_value()) {
     state_.undo.deletions = state_.deletions;
   }

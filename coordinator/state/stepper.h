@@ -1,6 +1,6 @@
 // Inside of step.h: one step in progress. Its member functions lie in the file named after their idea: submit.cc, workers.cc,
-// pause.cc, deletion.cc, drain.cc, reports.cc, gangs.cc, stop.cc, time_limit.cc, damaged_checkpoint.cc, schedule.cc, preempt.cc,
-// elastic.cc.
+// ownership.cc, pause.cc, deletion.cc, drain.cc, reports.cc, gangs.cc, stop.cc, time_limit.cc, damaged_checkpoint.cc,
+// schedule.cc, preempt.cc, elastic.cc.
 #pragma once
 
 #include <set>
@@ -57,6 +57,10 @@ class Stepper {
   void Append(JobEntry& entry, v1::JobEvent event);
   void Tell(JobEntry& entry, const std::string& notice, v1::NoticeSeverity severity = v1::NOTICE_SEVERITY_INFO);
   void SetState(JobEntry& entry, v1::JobState to, const std::string& reason, const ChangeFacts& facts = {});
+
+  // ownership.cc: false, and refused: it is another's.
+  bool MayChange(const JobEntry& entry, const Caller& by);
+  absl::Status CheckOutputOwner(const Submit& submit) const;
 
   // workers.cc
   void Lose(const std::string& worker_id, const std::string& why);

@@ -11,7 +11,7 @@ namespace pixelrec::coordinator {
 using google::protobuf::util::TimeUtil;
 
 void Stepper::On(const Submit& submit) {
-  if (auto it = state_.by_request.find(submit.request_id); it != state_.by_request.end()) {
+  if (auto it = state_.by_request.find(RequestKey(submit.by.name, submit.request_id)); it != state_.by_request.end()) {
     const JobEntry& earlier = state_.jobs.at(it->second);
     outcome_.job_number = it->second;
     if (CanonicalBytes(earlier.job().spec()) != CanonicalBytes(submit.spec)) {
@@ -28,6 +28,10 @@ void Stepper::On(const Submit& submit) {
                      state_.jobs.at(it->second).job().job_id(), ": choose another directory, or cancel that job first"));
     return;
   }
+  if (absl::Status status = CheckOutputOwner(submit); !status.ok()) {
+    outcome_.status = status;
+    return;
+  }
   if (!state_.undo.next_number.has_value()) {
     state_.undo.next_number = state_.next_number;
   }
@@ -39,6 +43,7 @@ void Stepper::On(const Submit& submit) {
   v1::Job& job = *entry.record.mutable_job();
   job.set_job_id(absl::StrCat(submit.spec.name(), "-", number));
   *job.mutable_spec() = submit.spec;
+  job.set_owner(submit.by.name);
   *job.mutable_create_time() = TimeUtil::MicrosecondsToTimestamp(now_.wall.count());
   entry.record.set_waiting_since_us(now_.wall.count());
   Reindex(number);
@@ -54,6 +59,9 @@ void Stepper::On(const Cancel& cancel) {
   }
   outcome_.job_number = *number;
   const JobEntry& found = state_.jobs.at(*number);
+  if (!MayChange(found, cancel.by)) {
+    return;
+  }
   if (!cancel.request_id.empty() && found.record.cancel_request_id() == cancel.request_id) {
     return;  // a repeat
   }
