@@ -18,14 +18,26 @@ int TerminalColumns() {
   return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
+// Each also from PIXELREC_..., and from config.yaml (client/connection.h).
+void AddConnectionOptions(CLI::App& app, Connection& connection) {
+  config::ClientSecurity& security = connection.security;
+  app.add_option("--server", connection.server,
+                 "Coordinator as HOST:PORT. Default: PIXELREC_SERVER, ~/.config/pixelrec/config.yaml, the running local cluster, "
+                 "127.0.0.1:7070");
+  app.add_option("--tls-ca", security.tls_ca, "Certificates (PEM) that sign the coordinator's; asks for TLS");
+  app.add_option("--tls-cert", security.tls_cert, "Own certificate (PEM), which says who you are");
+  app.add_option("--tls-key", security.tls_key, "Its private key (PEM)");
+  app.add_option("--token-file", security.token_file, "File that holds the token which says who you are");
+  app.add_flag("--insecure", security.insecure, "Plaintext to a coordinator on another machine");
+}
+
 int Main(int argc, char** argv) {
   Session session{.out = std::cout, .err = std::cerr, .columns = TerminalColumns(), .zone = absl::LocalTimeZone()};
   CLI::App app("PixelRec Trainer: train LLM recommenders from CSV files.", "pixelrecctl");
   app.require_subcommand(1);
   app.fallthrough();
   app.set_version_flag("--version", PIXELREC_VERSION);
-  app.add_option("--server", session.server,
-                 "Coordinator as HOST:PORT. Default: PIXELREC_SERVER, the running local cluster, 127.0.0.1:7070");
+  AddConnectionOptions(app, session.connection);
   app.add_option("--timeout", session.timeout_seconds, "Seconds that one call may take")->check(CLI::Range(0.1, 3600.0));
   AddSubmit(app, session);
   AddValidate(app, session);
@@ -49,6 +61,7 @@ int Main(int argc, char** argv) {
   AddTokenize(app, session);
   AddDataset(app, session);
   AddLocal(app, session);
+  AddAdmin(app, session);
   AddCompletion(app, session);
   try {
     app.parse(argc, argv);

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "ctl/client/connection.h"
 #include "ctl/client/job_client.h"
 #include "ctl/render/data_output.h"
 
@@ -28,7 +29,7 @@ struct Session {
   absl::TimeZone zone;
 
   // Global options.
-  std::string server = {};  // empty: PIXELREC_SERVER, then a running local cluster, then 127.0.0.1:7070
+  Connection connection = {};  // what flags say of it; ResolveConnection() knows the rest
   double timeout_seconds = 10;
 
   // Set by the chosen subcommand; runs after parsing and returns the exit code.

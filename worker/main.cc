@@ -34,6 +34,7 @@ struct Flags {
   std::string coordinator, worker_id, advertise_address, metrics_listen, work_dir, dataset_cache_dir, trainer;
   std::string device;
   int threads = 0;
+  config::ClientSecurity security;
 };
 
 void Declare(CLI::App& app, Flags& flags) {
@@ -48,6 +49,11 @@ void Declare(CLI::App& app, Flags& flags) {
   app.add_option("--trainer", flags.trainer, "trainer program; default pixelrec-trainer beside this one");
   app.add_option("--device", flags.device, "what its trainers compute on: cpu, or cuda:N");
   app.add_option("--threads", flags.threads, "compute threads of a trainer; 0: all of the host")->check(CLI::NonNegativeNumber);
+  app.add_option("--tls-ca", flags.security.tls_ca, "certificates (PEM) that sign the coordinator's; asks for TLS");
+  app.add_option("--tls-cert", flags.security.tls_cert, "own certificate (PEM), which says which worker this is");
+  app.add_option("--tls-key", flags.security.tls_key, "its private key (PEM)");
+  app.add_option("--token-file", flags.security.token_file, "holds the token that says which worker this is");
+  app.add_flag("--insecure", flags.security.insecure, "plaintext to a coordinator that isn't on loopback");
   app.add_option("--ready-file", flags.ready_file, "written once /metrics serves and the coordinator was tried");
   app.set_version_flag("--version", PIXELREC_VERSION);
 }
@@ -75,6 +81,7 @@ absl::StatusOr<config::WorkerConfig> Configure(const CLI::App& app, const Flags&
   if (app.count("--trainer") > 0) result.trainer = flags.trainer;
   if (app.count("--device") > 0) result.device = flags.device;
   if (app.count("--threads") > 0) result.threads = flags.threads;
+  Override(result.security, flags.security);
   if (result.worker_id.empty()) {
     char host[256] = "";
     gethostname(host, sizeof(host) - 1);
@@ -98,7 +105,9 @@ int Fail(const absl::Status& status, int code) {
 }
 
 // 4: refused configuration, 6: unavailable, 1: anything else.
-int ExitCode(const absl::Status& status) { return absl::IsInvalidArgument(status) ? 4 : absl::IsUnavailable(status) ? 6 : 1; }
+int ExitCode(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) ? 4 : absl::IsUnavailable(status) ? 6 : 1;
+}
 
 int Run(const CLI::App& app, const Flags& flags) {
   absl::StatusOr<config::WorkerConfig> config = Configure(app, flags);

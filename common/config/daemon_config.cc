@@ -29,6 +29,30 @@ Key<Config> TextKey(std::string path, std::string Config::*member, std::string d
           [member](Config& config, const json& value, const fs::path&) { config.*member = value.get<std::string>(); }};
 }
 
+template <typename Config, typename Security>
+Key<Config> SecurityFileKey(std::string path, fs::path Security::*member, std::string doc) {
+  return {MakeField(FieldType::kPath, std::move(path), nullptr, std::move(doc)),
+          [member](Config& config, const json& value, const fs::path& folder) {
+            config.security.*member = (folder / value.get<std::string>()).lexically_normal();
+          }};
+}
+
+template <typename Config>
+Key<Config> InsecureKey(std::string doc) {
+  return {MakeField(FieldType::kBoolean, "insecure", nullptr, std::move(doc)),
+          [](Config& config, const json& value, const fs::path&) { config.security.insecure = value.get<bool>(); }};
+}
+
+template <typename Config>
+void AddClientSecurity(std::vector<Key<Config>>& keys) {
+  using S = ClientSecurity;
+  keys.push_back(SecurityFileKey<Config>("tls_ca", &S::tls_ca, "Certificates (PEM) that sign the coordinator's; asks for TLS."));
+  keys.push_back(SecurityFileKey<Config>("tls_cert", &S::tls_cert, "Own certificate (PEM), which says who this is."));
+  keys.push_back(SecurityFileKey<Config>("tls_key", &S::tls_key, "Its private key (PEM)."));
+  keys.push_back(SecurityFileKey<Config>("token_file", &S::token_file, "Holds the token that says who this is."));
+  keys.push_back(InsecureKey<Config>("Plaintext to an address that isn't loopback."));
+}
+
 template <typename Config>
 Key<Config> AddressKey(std::string path, std::string Config::*member, std::string doc) {
   Key<Config> key = TextKey(std::move(path), member, std::move(doc));
@@ -70,6 +94,7 @@ std::vector<Key<CoordinatorConfig>> CoordinatorKeys() {
   std::vector<Key<C>> keys = {
       AddressKey<C>("listen", &C::listen, "gRPC address; port 0: any free one."),
       AddressKey<C>("metrics_listen", &C::metrics_listen, "HTTP address of /metrics."),
+      AddressKey<C>("health_listen", &C::health_listen, "Plaintext gRPC address of the health service alone."),
       PathKey<C>("state_dir", &C::state_dir, "Holds the journal."),
       PathsKey<C>("roots", &C::roots, "Paths in a job must lie under one of these; empty: anywhere."),
       DurationKey<C>("lease", &C::lease, "A worker that is silent for this long is lost."),
@@ -94,8 +119,12 @@ std::vector<Key<CoordinatorConfig>> CoordinatorKeys() {
                             "Records after which the journal is written anew, without what is outdated.")
                       .AtLeast(1),
                   [](C& config, const json& value, const fs::path&) { config.compact_after = value.get<int>(); }});
-  keys.push_back({MakeField(FieldType::kBoolean, "insecure", nullptr, "Plaintext on an address that isn't loopback."),
-                  [](C& config, const json& value, const fs::path&) { config.insecure = value.get<bool>(); }});
+  using S = ServerSecurity;
+  keys.push_back(SecurityFileKey<C>("tls_cert", &S::tls_cert, "Own certificate (PEM); asks for TLS."));
+  keys.push_back(SecurityFileKey<C>("tls_key", &S::tls_key, "Its private key (PEM)."));
+  keys.push_back(SecurityFileKey<C>("tls_client_ca", &S::tls_client_ca, "Certificates (PEM) that sign those of clients."));
+  keys.push_back(SecurityFileKey<C>("token_file", &S::token_file, "Roles, names and hashes of tokens."));
+  keys.push_back(InsecureKey<C>("Plaintext, without authentication, on an address that isn't loopback."));
   return keys;
 }
 
@@ -125,6 +154,14 @@ std::vector<Key<WorkerConfig>> WorkerKeys() {
                       .AtLeast(0)
                       .AtMost(4096),
                   [](C& config, const json& value, const fs::path&) { config.threads = value.get<int>(); }});
+  AddClientSecurity(keys);
+  return keys;
+}
+
+std::vector<Key<ClientConfig>> ClientKeys() {
+  std::vector<Key<ClientConfig>> keys = {
+      AddressKey<ClientConfig>("server", &ClientConfig::server, "The coordinator's gRPC address.")};
+  AddClientSecurity(keys);
   return keys;
 }
 
@@ -164,6 +201,10 @@ absl::StatusOr<CoordinatorConfig> LoadCoordinatorConfig(const fs::path& file) {
 
 absl::StatusOr<WorkerConfig> LoadWorkerConfig(const fs::path& file) {
   return Load(file, WorkerKeys(), "a worker's configuration");
+}
+
+absl::StatusOr<ClientConfig> LoadClientConfig(const fs::path& file) {
+  return Load(file, ClientKeys(), "the configuration of pixelrecctl");
 }
 
 }  // namespace pixelrec::config

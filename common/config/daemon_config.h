@@ -1,4 +1,4 @@
-// coordinator.yaml and worker.yaml. Flags of the programs override the file; every default lives here.
+// coordinator.yaml, worker.yaml and pixelrecctl's config.yaml. Flags of the programs override the file; every default lives here.
 #pragma once
 
 #include <chrono>
@@ -8,20 +8,22 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/config/security.h"
 
 namespace pixelrec::config {
 
 struct CoordinatorConfig {
   std::string listen = "127.0.0.1:7070";          // gRPC; port 0: any free one
   std::string metrics_listen = "127.0.0.1:9464";  // plaintext HTTP /metrics
+  std::string health_listen;                      // plaintext gRPC with the health service alone; empty: none
   std::filesystem::path state_dir = "/var/lib/pixelrec/coordinator";
   // Spec paths must lie under one of these; empty: anywhere (loopback only).
   std::vector<std::filesystem::path> roots;
-  bool insecure = false;      // plaintext on an address that isn't loopback
   int compact_after = 20000;  // records in the journal, before it is written anew without what is outdated
   // Jobs that have ended are remembered, with their histories, up to so many and for so long. 0: all; for ever.
   int keep_ended_jobs = 100000;
   std::chrono::seconds keep_ended_for{0};
+  ServerSecurity security;
   std::chrono::milliseconds lease{2000};
   std::chrono::milliseconds beat_interval{500};
   std::chrono::milliseconds start_timeout{120000};  // STARTING -> RUNNING
@@ -44,10 +46,18 @@ struct WorkerConfig {
   std::string device = "cpu";     // "cpu" or "cuda:N"
   int threads = 0;                // compute threads of a trainer; 0: all of the host
   std::vector<std::filesystem::path> roots;
+  ClientSecurity security;
+};
+
+// ~/.config/pixelrec/config.yaml
+struct ClientConfig {
+  std::string server;  // empty: not named
+  ClientSecurity security;
 };
 
 // NOT_FOUND: no file. INVALID_ARGUMENT: "FILE:LINE:COLUMN: ..." as for job.yaml.
 absl::StatusOr<CoordinatorConfig> LoadCoordinatorConfig(const std::filesystem::path& file);
 absl::StatusOr<WorkerConfig> LoadWorkerConfig(const std::filesystem::path& file);
+absl::StatusOr<ClientConfig> LoadClientConfig(const std::filesystem::path& file);
 
 }  // namespace pixelrec::config

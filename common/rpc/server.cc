@@ -69,16 +69,17 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options, const std
   if (absl::Status status = CheckAddress(options.address); !status.ok()) {
     return status;
   }
-  if (!options.insecure && !IsLoopback(options.address)) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "refusing to serve plaintext on ", options.address,
-        ", which other machines can reach: TLS isn't there yet; listen on 127.0.0.1, or set `insecure: true` on a network that "
-        "you trust"));
+  if (options.credentials == nullptr && !options.insecure && !IsLoopback(options.address)) {
+    return absl::FailedPreconditionError(absl::StrCat("refusing to serve plaintext on ", options.address,
+                                                      ", which other machines can reach: set tls_cert and tls_key, or listen on "
+                                                      "127.0.0.1, or set `insecure: true` (--insecure) on a "
+                                                      "network that you trust"));
   }
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(options.address,
+                           options.credentials != nullptr ? options.credentials : grpc::InsecureServerCredentials(), &port);
   for (grpc::Service* service : services) {
     builder.RegisterService(service);
   }
@@ -97,6 +98,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options, const std
     builder.experimental().SetInterceptorCreators(std::move(options.interceptors));
   }
   std::unique_ptr<Server> server(new Server());
+  server->credentials_ = options.credentials;
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr || port == 0) {
     return absl::UnavailableError(

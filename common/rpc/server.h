@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/support/server_interceptor.h>
 
@@ -26,13 +27,14 @@ class Server {
  public:
   struct Options {
     std::string address = "127.0.0.1:0";
-    bool insecure = false;  // plaintext on an address that isn't loopback
+    bool insecure = false;                                      // plaintext on an address that isn't loopback
+    std::shared_ptr<grpc::ServerCredentials> credentials = {};  // null: plaintext. Owners: the server, whoever made them
     // Called for every RPC; owned by the server.
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
   };
 
-  // `services` outlive the server. UNAVAILABLE: the port is in use or the address can't be bound. FAILED_PRECONDITION: a
-  // plaintext address that isn't loopback, without `insecure`. INVALID_ARGUMENT: not HOST:PORT.
+  // `services` outlive the server; none: only the health service answers. UNAVAILABLE: the port is in use or the address can't be
+  // bound. FAILED_PRECONDITION: a plaintext address that isn't loopback, without `insecure`. INVALID_ARGUMENT: not HOST:PORT.
   static absl::StatusOr<std::unique_ptr<Server>> Start(Options options, const std::vector<grpc::Service*>& services);
   ~Server();
 
@@ -45,6 +47,8 @@ class Server {
  private:
   Server() = default;
   std::string address_;
+  // Asked at every handshake, so longer there than the port.
+  std::shared_ptr<grpc::ServerCredentials> credentials_;
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -25,19 +25,30 @@ absl::Status CheckSpec(v1::JobSpec& spec, const std::vector<std::filesystem::pat
   if (absl::Status status = config::ValidateJobSpec(spec); !status.ok()) {
     return WithReason(status, rpc::kSpecInvalid);
   }
-  if (absl::Status status = CheckSpecPaths(spec, roots); !status.ok()) {
-    return status;
-  }
-  // One directory has one spelling, so that two jobs can't share it unseen.
-  std::string output = std::filesystem::path(spec.output_dir()).lexically_normal().string();
-  while (output.size() > 1 && output.back() == '/') {
-    output.pop_back();
-  }
-  spec.set_output_dir(output);
-  return absl::OkStatus();
+  return CheckSpecPaths(spec, roots);
 }
 
+Caller CallerOf(const Call& call) { return {.name = call.caller.name, .may_change_any = call.caller.role == rpc::Role::kAdmin}; }
+
+// A stream that ends before it began.
+class Refusal final : public grpc::ServerWriteReactor<v1::WatchJobResponse> {
+ public:
+  explicit Refusal(const absl::Status& status) { Finish(rpc::ToGrpc(status)); }
+  void OnDone() override { delete this; }
+};
+
 }  // namespace
+
+template <typename Request, typename Handle>
+ServerUnaryReactor* JobService::Admit(CallbackServerContext* context, const Request* request, Handle handle) {
+  Call call = CallOf(*context, *request);
+  if (absl::Status status = gate_.Admit(*context, call); !status.ok()) {
+    ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(rpc::ToGrpc(status));
+    return reactor;
+  }
+  return handle(std::move(call));
+}
 
 ServerUnaryReactor* JobService::Answer(CallbackServerContext* context, std::function<absl::Status(const State&, Now)> read) {
   ServerUnaryReactor* reactor = context->DefaultReactor();
@@ -50,17 +61,24 @@ ServerUnaryReactor* JobService::Answer(CallbackServerContext* context, std::func
 }
 
 template <typename Response>
-ServerUnaryReactor* JobService::Change(CallbackServerContext* context, Event event, Response* response) {
+ServerUnaryReactor* JobService::Change(CallbackServerContext* context, Call call, Event event, Response* response) {
   ServerUnaryReactor* reactor = context->DefaultReactor();
-  engine_.Mutate(std::move(event), [reactor, response](const Engine::Answer& answer) {
+  engine_.Mutate(std::move(event), [this, reactor, response, call = std::move(call)](const Engine::Answer& answer) mutable {
     if constexpr (requires { response->mutable_job(); }) {
-      *response->mutable_job() = answer.job;
+      // Of a job that is another's, the caller learns here no more than the refusal says.
+      if (!absl::IsPermissionDenied(answer.status)) *response->mutable_job() = answer.job;
     } else if constexpr (requires { response->mutable_worker(); }) {
       *response->mutable_worker() = answer.worker;
     } else {
       response->set_job_id(answer.deletion.job_id());
       response->set_output_dir(answer.deletion.output_dir());
     }
+    // The id, where the caller gave a name or nothing.
+    const std::string& job = answer.job.job_id().empty() ? answer.deletion.job_id() : answer.job.job_id();
+    if (!job.empty()) {
+      call.job = job;
+    }
+    gate_.Record(call, answer.status);
     reactor->Finish(rpc::ToGrpc(answer.status));
   });
   return reactor;
@@ -68,94 +86,133 @@ ServerUnaryReactor* JobService::Change(CallbackServerContext* context, Event eve
 
 ServerUnaryReactor* JobService::SubmitJob(CallbackServerContext* context, const v1::SubmitJobRequest* request,
                                           v1::SubmitJobResponse* response) {
-  v1::JobSpec spec = request->spec();
-  absl::Status status = CheckSpec(spec, options_.roots);
-  if (!status.ok() || request->validate_only()) {
-    ServerUnaryReactor* reactor = context->DefaultReactor();
-    *response->mutable_job()->mutable_spec() = spec;
-    reactor->Finish(rpc::ToGrpc(status));
-    return reactor;
-  }
-  Submit submit{.request_id = request->request_id(), .spec = std::move(spec)};
-  submit.global_batch_size = static_cast<int32_t>(config::GlobalBatchSize(submit.spec));
-  return Change(context, std::move(submit), response);
+  return Admit(context, request, [&](Call call) {
+    v1::JobSpec spec = request->spec();
+    absl::Status status = CheckSpec(spec, options_.roots);
+    if (!status.ok() || request->validate_only()) {
+      ServerUnaryReactor* reactor = context->DefaultReactor();
+      if (!request->validate_only()) {
+        gate_.Record(call, status);
+      }
+      *response->mutable_job()->mutable_spec() = spec;
+      reactor->Finish(rpc::ToGrpc(status));
+      return reactor;
+    }
+    Submit submit{.request_id = request->request_id(), .spec = std::move(spec), .by = CallerOf(call)};
+    submit.global_batch_size = static_cast<int32_t>(config::GlobalBatchSize(submit.spec));
+    return Change(context, std::move(call), std::move(submit), response);
+  });
 }
 
 ServerUnaryReactor* JobService::CancelJob(CallbackServerContext* context, const v1::CancelJobRequest* request,
                                           v1::CancelJobResponse* response) {
-  return Change(context, Cancel{request->job(), request->now(), request->request_id()}, response);
+  return Admit(context, request, [&](Call call) {
+    Cancel cancel{request->job(), request->now(), request->request_id(), CallerOf(call)};
+    return Change(context, std::move(call), std::move(cancel), response);
+  });
 }
 
 ServerUnaryReactor* JobService::PauseJob(CallbackServerContext* context, const v1::PauseJobRequest* request,
                                          v1::PauseJobResponse* response) {
-  return Change(context, coordinator::PauseJob{request->job(), request->now(), request->request_id()}, response);
+  return Admit(context, request, [&](Call call) {
+    coordinator::PauseJob pause{request->job(), request->now(), request->request_id(), CallerOf(call)};
+    return Change(context, std::move(call), std::move(pause), response);
+  });
 }
 
 ServerUnaryReactor* JobService::ResumeJob(CallbackServerContext* context, const v1::ResumeJobRequest* request,
                                           v1::ResumeJobResponse* response) {
-  return Change(context, coordinator::ResumeJob{request->job(), request->request_id()}, response);
+  return Admit(context, request, [&](Call call) {
+    coordinator::ResumeJob resume{request->job(), request->request_id(), CallerOf(call)};
+    return Change(context, std::move(call), std::move(resume), response);
+  });
 }
 
 ServerUnaryReactor* JobService::DeleteJob(CallbackServerContext* context, const v1::DeleteJobRequest* request,
                                           v1::DeleteJobResponse* response) {
-  return Change(context, coordinator::DeleteJob{request->job(), request->request_id()}, response);
+  return Admit(context, request, [&](Call call) {
+    coordinator::DeleteJob deletion{request->job(), request->request_id(), CallerOf(call)};
+    return Change(context, std::move(call), std::move(deletion), response);
+  });
 }
 
 ServerUnaryReactor* JobService::DrainWorker(CallbackServerContext* context, const v1::DrainWorkerRequest* request,
                                             v1::DrainWorkerResponse* response) {
-  return Change(context, coordinator::DrainWorker{request->worker_id(), request->mode(), request->request_id()}, response);
+  return Admit(context, request, [&](Call call) {
+    return Change(context, std::move(call),
+                  coordinator::DrainWorker{request->worker_id(), request->mode(), request->request_id()}, response);
+  });
 }
 
 ServerUnaryReactor* JobService::UndrainWorker(CallbackServerContext* context, const v1::UndrainWorkerRequest* request,
                                               v1::UndrainWorkerResponse* response) {
-  return Change(context, coordinator::UndrainWorker{request->worker_id(), request->request_id()}, response);
+  return Admit(context, request, [&](Call call) {
+    return Change(context, std::move(call), coordinator::UndrainWorker{request->worker_id(), request->request_id()}, response);
+  });
 }
 
 ServerUnaryReactor* JobService::GetJob(CallbackServerContext* context, const v1::GetJobRequest* request,
                                        v1::GetJobResponse* response) {
-  return Answer(context, [request, response](const State& state, Now now) {
-    absl::StatusOr<uint64_t> number = FindJob(state, request->job());
-    if (number.ok()) {
-      *response->mutable_job() = ViewJob(state, state.jobs.at(*number), now);
-    }
-    return number.status();
+  return Admit(context, request, [&](const Call&) {
+    return Answer(context, [request, response](const State& state, Now now) {
+      absl::StatusOr<uint64_t> number = FindJob(state, request->job());
+      if (number.ok()) {
+        *response->mutable_job() = ViewJob(state, state.jobs.at(*number), now);
+      }
+      return number.status();
+    });
   });
 }
 
 ServerUnaryReactor* JobService::ListJobs(CallbackServerContext* context, const v1::ListJobsRequest* request,
                                          v1::ListJobsResponse* response) {
-  return Answer(context, [request, response](const State& state, Now now) {
-    return coordinator::ListJobs(state, now, *request, response);
+  return Admit(context, request, [&](const Call&) {
+    return Answer(context, [request, response](const State& state, Now now) {
+      return coordinator::ListJobs(state, now, *request, response);
+    });
   });
 }
 
 ServerUnaryReactor* JobService::ListJobEvents(CallbackServerContext* context, const v1::ListJobEventsRequest* request,
                                               v1::ListJobEventsResponse* response) {
-  return Answer(context,
-                [request, response](const State& state, Now) { return coordinator::ListJobEvents(state, *request, response); });
+  return Admit(context, request, [&](const Call&) {
+    return Answer(context,
+                  [request, response](const State& state, Now) { return coordinator::ListJobEvents(state, *request, response); });
+  });
 }
 
 ServerUnaryReactor* JobService::ListWorkers(CallbackServerContext* context, const v1::ListWorkersRequest* request,
                                             v1::ListWorkersResponse* response) {
-  return Answer(context,
-                [request, response](const State& state, Now) { return coordinator::ListWorkers(state, *request, response); });
+  return Admit(context, request, [&](const Call&) {
+    return Answer(context,
+                  [request, response](const State& state, Now) { return coordinator::ListWorkers(state, *request, response); });
+  });
 }
 
-grpc::ServerWriteReactor<v1::WatchJobResponse>* JobService::WatchJob(CallbackServerContext*, const v1::WatchJobRequest* request) {
-  return new WatchStream(engine_, *request, options_.watch);
+grpc::ServerWriteReactor<v1::WatchJobResponse>* JobService::WatchJob(CallbackServerContext* context,
+                                                                     const v1::WatchJobRequest* request) {
+  Call call = CallOf(*context, *request);
+  if (absl::Status status = gate_.Admit(*context, call); !status.ok()) {
+    return new Refusal(status);
+  }
+  WatchStream::Options options = options_.watch;
+  options.still_good = [this, caller = call.caller] { return gate_.StillGood(caller); };
+  return new WatchStream(engine_, *request, std::move(options));
 }
 
 ServerUnaryReactor* JobService::ReadJobLog(CallbackServerContext* context, const v1::ReadJobLogRequest* request,
                                            v1::ReadJobLogResponse* response) {
-  ServerUnaryReactor* reactor = context->DefaultReactor();
-  LogRead::Begin(engine_, logs_, options_.log_timeout, *request,
-                 [reactor, response](absl::StatusOr<v1::ReadJobLogResponse> answer) {
-                   if (answer.ok()) {
-                     *response = *std::move(answer);
-                   }
-                   reactor->Finish(rpc::ToGrpc(answer.status()));
-                 });
-  return reactor;
+  return Admit(context, request, [&](const Call&) {
+    ServerUnaryReactor* reactor = context->DefaultReactor();
+    LogRead::Begin(engine_, logs_, options_.log_timeout, *request,
+                   [reactor, response](absl::StatusOr<v1::ReadJobLogResponse> answer) {
+                     if (answer.ok()) {
+                       *response = *std::move(answer);
+                     }
+                     reactor->Finish(rpc::ToGrpc(answer.status()));
+                   });
+    return reactor;
+  });
 }
 
 }  // namespace pixelrec::coordinator

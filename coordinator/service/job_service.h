@@ -1,4 +1,4 @@
-// Handlers of pixelrec.v1.JobService: unpack, hand to the engine, pack. No decisions.
+// Handlers of pixelrec.v1.JobService: ask the gate, unpack, hand to the engine, pack. No decisions.
 //
 // Threads: any; a handler never blocks.
 #pragma once
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "coordinator/engine/engine.h"
+#include "coordinator/service/access/gate.h"
 #include "coordinator/service/log_requests.h"
 #include "coordinator/service/watch_stream.h"
 #include "pixelrec/v1/job_service.grpc.pb.h"
@@ -23,8 +24,9 @@ class JobService final : public v1::JobService::CallbackService {
     std::chrono::milliseconds log_timeout{5000};  // for a worker's answer
   };
 
-  // `engine` and `logs` outlive the server that this is registered with.
-  JobService(Engine& engine, LogRequests& logs, Options options) : engine_(engine), logs_(logs), options_(std::move(options)) {}
+  // `engine`, `logs` and `gate` outlive the server that this is registered with.
+  JobService(Engine& engine, LogRequests& logs, Gate& gate, Options options)
+      : engine_(engine), logs_(logs), gate_(gate), options_(std::move(options)) {}
 
   grpc::ServerUnaryReactor* SubmitJob(grpc::CallbackServerContext* context, const v1::SubmitJobRequest* request,
                                       v1::SubmitJobResponse* response) override;
@@ -54,15 +56,19 @@ class JobService final : public v1::JobService::CallbackService {
                                         v1::ListWorkersResponse* response) override;
 
  private:
+  // Has the gate look at the call; `handle(call)` goes on with it. The one way into a handler.
+  template <typename Request, typename Handle>
+  grpc::ServerUnaryReactor* Admit(grpc::CallbackServerContext* context, const Request* request, Handle handle);
   // Runs `read` with the state on the engine's thread and ends the call with its status.
   grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
                                    std::function<absl::Status(const State& state, Now now)> read);
   // Hands `event` to the engine and answers with what it is about: a job, a worker, or what is left of a deleted job.
   template <typename Response>
-  grpc::ServerUnaryReactor* Change(grpc::CallbackServerContext* context, Event event, Response* response);
+  grpc::ServerUnaryReactor* Change(grpc::CallbackServerContext* context, Call call, Event event, Response* response);
 
   Engine& engine_;
   LogRequests& logs_;
+  Gate& gate_;
   const Options options_;
 };
 

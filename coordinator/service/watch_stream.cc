@@ -21,7 +21,7 @@ constexpr size_t kFetch = 64;
 class WatchStream::Core final : public JobListener, public std::enable_shared_from_this<Core> {
  public:
   Core(WatchStream* stream, Engine& engine, const v1::WatchJobRequest& request, Options options)
-      : stream_(stream), engine_(engine), name_(request.job()), options_(options), cursor_(request.after_sequence()) {}
+      : stream_(stream), engine_(engine), name_(request.job()), options_(std::move(options)), cursor_(request.after_sequence()) {}
 
   void Begin() {
     engine_.Read([self = shared_from_this()](const State* state, Now now) {
@@ -139,6 +139,10 @@ class WatchStream::Core final : public JobListener, public std::enable_shared_fr
     if (stream_ == nullptr || ending_) {
       return;
     }
+    if (absl::Status status = options_.still_good(); !status.ok()) {
+      EndLocked(status);
+      return;
+    }
     const JobEntry& entry = it->second;
     length_ = entry.events.size();
     const bool whole = length_ <= cursor_ + kFetch;
@@ -229,7 +233,7 @@ class WatchStream::Core final : public JobListener, public std::enable_shared_fr
 };
 
 WatchStream::WatchStream(Engine& engine, const v1::WatchJobRequest& request, Options options)
-    : core_(std::make_shared<Core>(this, engine, request, options)) {
+    : core_(std::make_shared<Core>(this, engine, request, std::move(options))) {
   core_->Begin();
 }
 

@@ -5,12 +5,14 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include <grpcpp/support/server_callback.h>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "coordinator/engine/engine.h"
 #include "pixelrec/v1/job_service.pb.h"
@@ -22,6 +24,8 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchJobResponse> 
   struct Options {
     // Durable events that may happen while one message waits to be taken.
     uint64_t max_lag = 1000;
+    // Whether the reader may still read, asked whenever there is something new for it.
+    std::function<absl::Status()> still_good = [] { return absl::OkStatus(); };
   };
 
   // Deletes itself when the stream is done.

@@ -117,9 +117,17 @@ class WorkerSession::Sink final : public WorkerSink {
   absl::Status status_ ABSL_GUARDED_BY(mu_);
 };
 
-WorkerSession::WorkerSession(Engine& engine, LogRequests& logs)
-    : engine_(engine), logs_(logs), sink_(std::make_shared<Sink>(this)) {
-  sink_->ReadNext();
+WorkerSession::WorkerSession(Engine& engine, LogRequests& logs, Gate& gate, const grpc::CallbackServerContext& context)
+    : engine_(engine),
+      logs_(logs),
+      gate_(gate),
+      call_{.method = MethodOf<v1::SessionRequest>(), .peer = context.peer()},
+      sink_(std::make_shared<Sink>(this)) {
+  if (absl::Status status = gate_.Admit(context, call_); !status.ok()) {
+    Reject(status);
+  } else {
+    sink_->ReadNext();
+  }
 }
 
 void WorkerSession::OnReadDone(bool ok) {
@@ -148,13 +156,36 @@ void WorkerSession::OnFirst() {
   }
   worker_id_ = request_.worker_id();
   incarnation_ = request_.incarnation();
+  if (absl::Status status = CheckIdentity(); !status.ok()) {
+    Reject(status);
+    return;
+  }
   session_ = engine_.NewSession();
   engine_.Register({.worker_id = worker_id_, .incarnation = incarnation_, .session = session_, .info = request_.register_()},
                    sink_, [sink = sink_] { sink->ReadNext(); });
 }
 
+absl::Status WorkerSession::CheckIdentity() {
+  call_.worker_id = worker_id_;
+  absl::Status status;
+  if (!call_.caller.MayRegisterAs(worker_id_)) {
+    status =
+        rpc::Refuse(absl::StatusCode::kPermissionDenied, rpc::kWorkerIdOfAnother,
+                    absl::StrCat("this certificate or token is for the worker '", call_.caller.name, "', not for '", worker_id_,
+                                 "': start the worker with that --worker-id, or give it a certificate or token of its own"));
+  }
+  gate_.Record(call_, status);
+  return status;
+}
+
 void WorkerSession::OnMessage() {
   auto next = [sink = sink_] { sink->ReadNext(); };
+  // Beats come twice a second, so that a revoked token ends a session within one.
+  if (absl::Status status = gate_.StillGood(call_.caller); !status.ok()) {
+    gate_.Record(call_, status);
+    Reject(status);
+    return;
+  }
   if (request_.worker_id() != worker_id_ || request_.incarnation() != incarnation_) {
     Reject(rpc::Refuse(absl::StatusCode::kInvalidArgument, rpc::kBadRequest,
                        "worker_id and incarnation can't change within a session"));

@@ -13,6 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "coordinator/engine/engine.h"
+#include "coordinator/service/access/gate.h"
 #include "coordinator/service/log_requests.h"
 #include "pixelrec/v1/worker_service.pb.h"
 
@@ -20,8 +21,8 @@ namespace pixelrec::coordinator {
 
 class WorkerSession final : public grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse> {
  public:
-  // Deletes itself when the stream is done. `engine` and `logs` outlive the server.
-  WorkerSession(Engine& engine, LogRequests& logs);
+  // Deletes itself when the stream is done. All but `context` outlive the server.
+  WorkerSession(Engine& engine, LogRequests& logs, Gate& gate, const grpc::CallbackServerContext& context);
 
  private:
   // Outlives the stream: the engine may still hold it. Owners: the stream's reactor, the engine.
@@ -35,9 +36,13 @@ class WorkerSession final : public grpc::ServerBidiReactor<v1::SessionRequest, v
   void OnFirst();
   void OnMessage();
   void Reject(const absl::Status& status);
+  // Whether the caller may hold this worker's session; says so in the audit log.
+  absl::Status CheckIdentity();
 
   Engine& engine_;
   LogRequests& logs_;
+  Gate& gate_;
+  Call call_;
   std::shared_ptr<Sink> sink_;
   v1::SessionRequest request_;
   std::string worker_id_;

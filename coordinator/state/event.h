@@ -22,29 +22,40 @@ struct Now {
   std::chrono::microseconds steady{0};
 };
 
+// Who asks. Another's job is changed only by one who may change any.
+struct Caller {
+  std::string name;
+  bool may_change_any = false;
+};
+
 // From clients. The spec has its defaults and has been validated.
 struct Submit {
   std::string request_id;
   v1::JobSpec spec;
   int32_t global_batch_size = 0;
+  Caller by = {};
 };
 struct Cancel {
   std::string job;
   bool now = false;
   std::string request_id;
+  Caller by = {};
 };
 struct PauseJob {
   std::string job;
   bool now = false;
   std::string request_id;
+  Caller by = {};
 };
 struct ResumeJob {
   std::string job;
   std::string request_id;
+  Caller by = {};
 };
 struct DeleteJob {
   std::string job;
   std::string request_id;
+  Caller by = {};
 };
 struct DrainWorker {
   std::string worker_id;

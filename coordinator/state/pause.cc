@@ -24,7 +24,7 @@ void Stepper::On(const PauseJob& pause) {
   }
   outcome_.job_number = *number;
   const JobEntry& found = state_.jobs.at(*number);
-  if (Contains(found.record.request_ids(), pause.request_id)) {
+  if (!MayChange(found, pause.by) || Contains(found.record.request_ids(), pause.request_id)) {
     return;
   }
   if (found.ended()) {
@@ -59,7 +59,7 @@ void Stepper::On(const ResumeJob& resume) {
   }
   outcome_.job_number = *number;
   const JobEntry& found = state_.jobs.at(*number);
-  if (Contains(found.record.request_ids(), resume.request_id)) {
+  if (!MayChange(found, resume.by) || Contains(found.record.request_ids(), resume.request_id)) {
     return;
   }
   if (found.ended()) {

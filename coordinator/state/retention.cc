@@ -32,7 +32,7 @@ microseconds NextLookAtEnded(const State& state) {
 }
 
 void Stepper::ForgetOldJobs() {
-  for (int i = 0; i < kAtOnce && OutlivesItsTime(state_, now_.wall); ++i) Forget(state_.ended.begin()->second, "");
+  for (int i = 0; i < kAtOnce && OutlivesItsTime(state_, now_.wall); ++i) Forget(state_.ended.begin()->second, "", "");
 }
 
 }  // namespace pixelrec::coordinator

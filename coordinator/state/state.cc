@@ -12,6 +12,9 @@ bool IsTerminal(v1::JobState state) {
   return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_FAILED || state == v1::JOB_STATE_CANCELLED;
 }
 
+// A name has no line end in it.
+std::string RequestKey(const std::string& owner, const std::string& request_id) { return absl::StrCat(owner, "\n", request_id); }
+
 bool JobEntry::ended() const { return IsTerminal(job().state()); }
 
 namespace {
@@ -46,7 +49,7 @@ void State::Unindex(const JobEntry& entry) {
   const uint64_t number = entry.record.number();
   LeaveQueue(entry);
   Forget(by_id, entry.job().job_id(), number);
-  Forget(by_request, entry.record.request_id(), number);
+  Forget(by_request, RequestKey(entry.job().owner(), entry.record.request_id()), number);
   if (auto named = by_name.find(entry.job().spec().name()); named != by_name.end()) {
     named->second.erase(number);
     if (named->second.empty()) {
@@ -62,7 +65,7 @@ void State::Reindex(uint64_t number) {
   by_id[job.job_id()] = number;
   by_name[job.spec().name()].insert(number);
   if (!entry.record.request_id().empty()) {
-    by_request[entry.record.request_id()] = number;
+    by_request[RequestKey(job.owner(), entry.record.request_id())] = number;
   }
   if (entry.ended()) {
     const std::chrono::microseconds at(entry.record.ended_us());

@@ -110,7 +110,7 @@ struct State {
   // Indexes over `jobs`, kept by Reindex().
   std::map<std::string, uint64_t> by_id;
   std::map<std::string, std::set<uint64_t>> by_name;
-  std::map<std::string, uint64_t> by_request;                      // request_id of the submission
+  std::map<std::string, uint64_t> by_request;                      // RequestKey() of the submission
   std::map<std::string, uint64_t> by_output_dir;                   // live jobs only
   std::set<uint64_t> live;                                         // with a gang that isn't over
   std::map<QueueKey, Waiting> waiting;                             // the queue
@@ -146,6 +146,9 @@ struct State {
 };
 
 bool IsTerminal(v1::JobState state);
+
+// A request_id is its sender's own: another who sends the same means another request.
+std::string RequestKey(const std::string& owner, const std::string& request_id);
 
 // By id, name (the newest of it) or unique prefix of an id. NOT_FOUND with the reason in words.
 absl::StatusOr<uint64_t> FindJob(const State& state, const std::string& name);

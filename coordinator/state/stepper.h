@@ -1,6 +1,6 @@
 // Inside of step.h: one step in progress. Its member functions lie in the file named after their idea: submit.cc, workers.cc,
-// pause.cc, deletion.cc, drain.cc, reports.cc, gangs.cc, hang.cc, stop.cc, time_limit.cc, damaged_checkpoint.cc, schedule.cc,
-// preempt.cc, elastic.cc, retention.cc.
+// ownership.cc, pause.cc, deletion.cc, drain.cc, reports.cc, gangs.cc, hang.cc, stop.cc, time_limit.cc, damaged_checkpoint.cc,
+// schedule.cc, preempt.cc, elastic.cc, retention.cc.
 #pragma once
 
 #include <set>
@@ -64,9 +64,12 @@ class Stepper {
   void JudgeGang(JobEntry& found);
 
   // deletion.cc
-  Deletion Forget(uint64_t number, const std::string& request_id);
+  Deletion Forget(uint64_t number, const std::string& request_id, const std::string& by);
   // retention.cc
   void ForgetOldJobs();
+  // ownership.cc: false, and refused: it is another's.
+  bool MayChange(const JobEntry& entry, const Caller& by);
+  absl::Status CheckOutputOwner(const Submit& submit) const;
 
   // workers.cc
   void Lose(const std::string& worker_id, const std::string& why);

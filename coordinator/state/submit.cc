@@ -11,7 +11,7 @@ namespace pixelrec::coordinator {
 using google::protobuf::util::TimeUtil;
 
 void Stepper::On(const Submit& submit) {
-  if (auto it = state_.by_request.find(submit.request_id); it != state_.by_request.end()) {
+  if (auto it = state_.by_request.find(RequestKey(submit.by.name, submit.request_id)); it != state_.by_request.end()) {
     const JobEntry& earlier = state_.jobs.at(it->second);
     outcome_.job_number = it->second;
     if (CanonicalBytes(earlier.job().spec()) != CanonicalBytes(submit.spec)) {
@@ -22,7 +22,7 @@ void Stepper::On(const Submit& submit) {
     return;
   }
   for (const Deletion& deletion : state_.deletions) {
-    if (!submit.request_id.empty() && deletion.submit_request_id() == submit.request_id) {
+    if (!submit.request_id.empty() && deletion.submit_request_id() == submit.request_id && deletion.owner() == submit.by.name) {
       outcome_.status = rpc::Refuse(absl::StatusCode::kNotFound, rpc::kJobNotFound,
                                     absl::StrCat("request_id '", submit.request_id, "' made job ", deletion.job_id(),
                                                  ", which was deleted since: use a new request_id for another job"));
@@ -36,6 +36,10 @@ void Stepper::On(const Submit& submit) {
                      state_.jobs.at(it->second).job().job_id(), ": choose another directory, or cancel that job first"));
     return;
   }
+  if (absl::Status status = CheckOutputOwner(submit); !status.ok()) {
+    outcome_.status = status;
+    return;
+  }
   if (!state_.undo.next_number.has_value()) {
     state_.undo.next_number = state_.next_number;
   }
@@ -47,6 +51,7 @@ void Stepper::On(const Submit& submit) {
   v1::Job& job = *entry.record.mutable_job();
   job.set_job_id(absl::StrCat(submit.spec.name(), "-", number));
   *job.mutable_spec() = submit.spec;
+  job.set_owner(submit.by.name);
   *job.mutable_create_time() = TimeUtil::MicrosecondsToTimestamp(now_.wall.count());
   entry.record.set_waiting_since_us(now_.wall.count());
   Reindex(number);
@@ -62,6 +67,9 @@ void Stepper::On(const Cancel& cancel) {
   }
   outcome_.job_number = *number;
   const JobEntry& found = state_.jobs.at(*number);
+  if (!MayChange(found, cancel.by)) {
+    return;
+  }
   if (!cancel.request_id.empty() && found.record.cancel_request_id() == cancel.request_id) {
     return;  // a repeat
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/rpc/channel.h"
@@ -19,13 +20,35 @@ constexpr int kPageSize = 500;
 constexpr absl::Duration kStreamDeadline = absl::Hours(1);
 constexpr absl::Duration kRetryPause = absl::Milliseconds(100);
 
+// gRPC's own words for a connection that can't be made say little to a user. With TLS, there are two who may not like the other's
+// certificate: the client says so at once, the server by closing the connection when its client believes the handshake done.
+absl::Status ExplainTransport(absl::string_view words, const JobClient::Options& options) {
+  const config::ClientSecurity& security = options.security;
+  const bool closed = !absl::StrContains(words, "refused") && !absl::StrContains(words, "DNS");
+  if (security.tls_ca.empty()) {
+    return absl::UnavailableError(absl::StrCat("no coordinator answers at ", options.server,
+                                               closed ? " (if it speaks TLS, name its CA with --tls-ca)" : ""));
+  }
+  if (absl::StrContains(words, "handshake failed") || absl::StrContains(words, "peer certificate")) {
+    return absl::UnauthenticatedError(absl::StrCat("the TLS handshake with ", options.server,
+                                                   " failed: its certificate must be signed by ", security.tls_ca.string(),
+                                                   ", be for this name, and be valid today"));
+  }
+  if (closed && !security.tls_cert.empty()) {
+    return absl::UnauthenticatedError(
+        absl::StrCat(options.server, " closed the connection after the TLS handshake: it doesn't take the certificate ",
+                     security.tls_cert.string(), ", which must be signed by a CA of its tls_client_ca"));
+  }
+  return absl::UnavailableError(absl::StrCat("no coordinator answers at ", options.server, " with TLS"));
+}
+
 // What a user reads of a failed call.
 absl::Status Explain(const grpc::Status& status, const JobClient::Options& options) {
   if (status.ok()) return absl::OkStatus();
   const absl::Status received = rpc::FromGrpc(status);
-  // gRPC's own words for a connection that can't be made say nothing to a user; the coordinator's errors carry a reason.
+  // The coordinator's own errors carry a reason.
   const bool transport = absl::IsUnavailable(received) && rpc::ReasonOf(received).empty();
-  if (transport) return absl::UnavailableError(absl::StrCat("no coordinator answers at ", options.server));
+  if (transport) return ExplainTransport(received.message(), options);
   if (absl::IsDeadlineExceeded(received)) {
     return absl::DeadlineExceededError(
         absl::StrCat("the coordinator at ", options.server, " did not answer in ", absl::FormatDuration(options.timeout)));
@@ -40,18 +63,17 @@ struct JobClient::Stub {
   std::unique_ptr<v1::JobService::Stub> jobs;
 };
 
-JobClient::JobClient(Options options, std::unique_ptr<Stub> stub) : options_(std::move(options)), stub_(std::move(stub)) {}
+JobClient::JobClient(Options options, std::unique_ptr<rpc::Dialer> dialer)
+    : options_(std::move(options)), dialer_(std::move(dialer)), stub_(std::make_unique<Stub>(dialer_->Dial())) {}
 JobClient::~JobClient() = default;
 
 absl::StatusOr<std::unique_ptr<JobClient>> JobClient::Open(Options options) {
-  auto channel = rpc::OpenChannel(options.server);
-  if (!channel.ok()) return channel.status();
-  return std::unique_ptr<JobClient>(new JobClient(std::move(options), std::make_unique<Stub>(*channel)));
+  auto dialer = rpc::Dialer::Create({.address = options.server, .security = options.security});
+  if (!dialer.ok()) return dialer.status();
+  return std::unique_ptr<JobClient>(new JobClient(std::move(options), *std::move(dialer)));
 }
 
-void JobClient::Reconnect() {
-  if (auto channel = rpc::OpenChannel(options_.server); channel.ok()) stub_ = std::make_unique<Stub>(*channel);
-}
+void JobClient::Reconnect() { stub_ = std::make_unique<Stub>(dialer_->Dial()); }
 
 template <typename Response, typename Method, typename Request>
 absl::StatusOr<Response> JobClient::Call(Method method, const Request& request) {

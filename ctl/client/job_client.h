@@ -2,7 +2,8 @@
 // coordinator may be on its way back.
 //
 // Threads: one at a time, except that a Watch is cancelled from any thread.
-// Errors: the coordinator's status; UNAVAILABLE "no coordinator at ADDRESS ..." where there is none.
+// Errors: the coordinator's status; UNAVAILABLE "no coordinator at ADDRESS ..." where there is none;
+// UNAUTHENTICATED where one side doesn't take the other's certificate.
 #pragma once
 
 #include <functional>
@@ -13,7 +14,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/config/security.h"
 #include "pixelrec/v1/job_service.pb.h"
+
+namespace pixelrec::rpc {
+class Dialer;
+}
 
 namespace pixelrec::ctl {
 
@@ -21,6 +27,7 @@ class JobClient {
  public:
   struct Options {
     std::string server;  // host:port
+    config::ClientSecurity security = {};
     absl::Duration timeout = absl::Seconds(10);
     // How long UNAVAILABLE is answered with another try: short where nothing says that a coordinator exists, longer where a
     // supervisor is bringing it back.
@@ -29,7 +36,7 @@ class JobClient {
   // One message of WatchJob; false ends the stream.
   using OnUpdate = std::function<bool(const v1::WatchJobResponse&)>;
 
-  // Connects with the first call. INVALID_ARGUMENT: server is not HOST:PORT.
+  // Connects with the first call. Errors as rpc::Dialer::Create().
   static absl::StatusOr<std::unique_ptr<JobClient>> Open(Options options);
   ~JobClient();
 
@@ -55,7 +62,7 @@ class JobClient {
 
  private:
   struct Stub;  // keeps gRPC's headers out of the commands
-  JobClient(Options options, std::unique_ptr<Stub> stub);
+  JobClient(Options options, std::unique_ptr<rpc::Dialer> dialer);
   // Between calls nobody polls a channel's connection, so one that found nobody comes up seconds late; a new one connects within
   // its first call.
   void Reconnect();
@@ -63,6 +70,7 @@ class JobClient {
   absl::StatusOr<Response> Call(Method method, const Request& request);
 
   const Options options_;
+  const std::unique_ptr<rpc::Dialer> dialer_;
   std::unique_ptr<Stub> stub_;
 };
 

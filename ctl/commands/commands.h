@@ -31,6 +31,7 @@ void AddEncode(CLI::App& app, Session& session);
 void AddTokenize(CLI::App& app, Session& session);
 void AddDataset(CLI::App& app, Session& session);
 void AddCompletion(CLI::App& app, Session& session);
+void AddAdmin(CLI::App& app, Session& session);
 void AddLocal(CLI::App& app, Session& session);
 
 }  // namespace pixelrec::ctl

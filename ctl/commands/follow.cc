@@ -27,7 +27,7 @@ std::string JsonLine(const v1::JobEvent& event, const v1::Job& job) {
 }  // namespace
 
 std::string ServerFlag(const Session& session) {
-  return session.server.empty() ? "" : absl::StrCat(" --server ", session.server);
+  return session.connection.server.empty() ? "" : absl::StrCat(" --server ", session.connection.server);
 }
 
 int FollowJob(const Session& session, JobClient& client, const std::string& job, FollowStyle style, uint64_t after_sequence,

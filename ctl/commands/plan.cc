@@ -9,8 +9,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/config/daemon_config.h"
+#include "ctl/client/connection.h"
 #include "ctl/client/job_file.h"
-#include "ctl/client/server_address.h"
 #include "ctl/client/trainer_answer.h"
 #include "ctl/exit_code.h"
 #include "ctl/local/cluster_state.h"
@@ -85,7 +85,9 @@ const char* NameOf(Fit fit) {
 }  // namespace
 
 int ShowPlan(const Session& session, const config::JobDocument& document, OutputFormat format) {
-  const bool sees_files = SharesOurFiles(FindServer(session.server).server);
+  const absl::StatusOr<Connection> connection = ResolveConnection(session.connection);
+  if (!connection.ok()) return session.Fail(connection.status());
+  const bool sees_files = SharesOurFiles(connection->server);
   if (sees_files) {
     if (absl::Status status = CheckJobPaths(document); !status.ok()) return session.Fail(status);
   }

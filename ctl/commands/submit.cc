@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ctl/client/connection.h"
 #include "ctl/client/job_file.h"
 #include "ctl/client/request_id.h"
-#include "ctl/client/server_address.h"
 #include "ctl/commands/commands.h"
 #include "ctl/commands/follow.h"
 #include "ctl/commands/plan.h"
@@ -59,7 +59,7 @@ int Submit(const Session& session, const SubmitOptions& options) {
   if (options.wait) {
     if (!data) return FollowJob(session, **client, job->job_id(), FollowStyle::kQuiet, 0, *interrupt);
     std::ostream nowhere(nullptr);
-    Session quiet{.out = nowhere, .err = session.err, .zone = session.zone, .server = session.server};
+    Session quiet{.out = nowhere, .err = session.err, .zone = session.zone, .connection = session.connection};
     const int code = FollowJob(quiet, **client, job->job_id(), FollowStyle::kQuiet, 0, *interrupt);
     if (const auto ended = (*client)->Get(job->job_id()); ended.ok()) session.out << ToData(*ended, options.format) << std::flush;
     return code;

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "common/rpc/auth/principal.h"
 #include "ctl/client/job_state.h"
 #include "ctl/render/event_text.h"
 #include "ctl/render/quantity.h"
@@ -109,6 +110,7 @@ std::string JobDescription(const v1::Job& job, absl::TimeZone zone) {
   lines.Add("job", job.job_id());
   lines.Add("name", job.spec().name());
   lines.Add("labels", LabelText(job.spec()));
+  lines.Add("owner", job.owner() == rpc::kLocalName ? "" : job.owner());
   lines.Add("state", StateName(job.state()));
   lines.Add("reason", job.reason());
   if (job.has_progress()) lines.Add("progress", HasEnded(job.state()) ? "" : ProgressSummary(job.progress()));

@@ -2,6 +2,7 @@
 #include "ctl/job_format.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -176,7 +177,8 @@ TEST(Configs, ShowTheDefaultsOfTheDaemons) {
   EXPECT_EQ(coordinator->metrics_listen, c.metrics_listen);
   EXPECT_EQ(coordinator->state_dir, c.state_dir);
   EXPECT_EQ(coordinator->roots, c.roots);
-  EXPECT_EQ(coordinator->insecure, c.insecure);
+  EXPECT_EQ(coordinator->security.insecure, c.security.insecure);
+  EXPECT_EQ(coordinator->health_listen, c.health_listen);
   EXPECT_EQ(coordinator->lease, c.lease);
   EXPECT_EQ(coordinator->beat_interval, c.beat_interval);
   EXPECT_EQ(coordinator->start_timeout, c.start_timeout);
@@ -196,6 +198,36 @@ TEST(Configs, ShowTheDefaultsOfTheDaemons) {
   EXPECT_EQ(worker->dataset_cache_dir, w.dataset_cache_dir);
   EXPECT_EQ(worker->device, w.device);
   EXPECT_EQ(worker->threads, w.threads);
+  EXPECT_EQ(worker->security.insecure, w.security.insecure);
+}
+
+// The keys that the files show commented out, because their default is none.
+TEST(Configs, SecurityKeysMeanWhatTheySay) {
+  const auto shown = [](const std::string& name) {
+    std::string text = Read(kConfigs / name);
+    for (const char* key : {"tls_", "token_file", "health_listen"}) {
+      for (size_t at = 0; (at = text.find(std::string("\n# ") + key, at)) != std::string::npos;) text.erase(at + 1, 2);
+    }
+    const fs::path file = fs::path(testing::TempDir()) / ("shown." + std::to_string(getpid()) + "." + name);
+    std::ofstream(file) << text;
+    return file;
+  };
+  const fs::path coordinator_file = shown("coordinator.yaml"), worker_file = shown("worker.yaml");
+  const auto coordinator = config::LoadCoordinatorConfig(coordinator_file);
+  ASSERT_TRUE(coordinator.ok()) << coordinator.status();
+  EXPECT_EQ(coordinator->security.tls_cert, "/etc/pixelrec/tls.crt");
+  EXPECT_EQ(coordinator->security.tls_key, "/etc/pixelrec/tls.key");
+  EXPECT_EQ(coordinator->security.tls_client_ca, "/etc/pixelrec/clients.crt");
+  EXPECT_EQ(coordinator->security.token_file, "/etc/pixelrec/tokens");
+  EXPECT_EQ(coordinator->health_listen, "0.0.0.0:7071");
+  const auto worker = config::LoadWorkerConfig(worker_file);
+  ASSERT_TRUE(worker.ok()) << worker.status();
+  EXPECT_EQ(worker->security.tls_ca, "/etc/pixelrec/ca.crt");
+  EXPECT_EQ(worker->security.tls_cert, "/etc/pixelrec/tls.crt");
+  EXPECT_EQ(worker->security.tls_key, "/etc/pixelrec/tls.key");
+  EXPECT_EQ(worker->security.token_file, "/etc/pixelrec/token");
+  fs::remove(coordinator_file);
+  fs::remove(worker_file);
 }
 
 TEST(Configs, QuickstartNamesFilesOfTheRepository) {

@@ -11,6 +11,7 @@ a block starts something there. A page without such blocks passes.
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,17 @@ def script_of(page):
     return "set -euo pipefail\n" + trap + "\n".join(parts)
 
 
+def run(script, folder, environment):
+    """Its exit code. What a failed block left running in the background ends with it."""
+    shell = subprocess.Popen(["bash", "-c", script], cwd=folder, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+    code = shell.wait()
+    try:
+        os.killpg(shell.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass
+    return code
+
+
 def main():
     root, bin_dir = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
     pages = [page for page in (root / "README.md", *sorted((root / "docs").glob("*.md"))) if page.is_file()]
@@ -55,9 +67,9 @@ def main():
             scratch_copy(root, bin_dir, Path(scratch))
             environment = {**os.environ, "HOME": scratch}
             environment.setdefault("PIXELREC_SERVER", "127.0.0.1:1")
-            result = subprocess.run(["bash", "-c", script], cwd=scratch, env=environment, stdin=subprocess.DEVNULL, check=False)
-            failed |= result.returncode != 0
-            print(f"{page.name}: {'failed' if result.returncode else 'its commands work'}")
+            code = run(script, scratch, environment)
+            failed |= code != 0
+            print(f"{page.name}: {'failed' if code else 'its commands work'}")
     return 1 if failed else 0
 
 

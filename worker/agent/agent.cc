@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/rpc/channel.h"
 #include "common/storage/atomic_file.h"
 
 namespace pixelrec::agent {
@@ -50,12 +49,15 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(Options options) {
     if (absl::Status status = MakeWritable(directory); !status.ok()) return status;
   }
   if (absl::Status status = CheckProgram(options.config.trainer); !status.ok()) return status;
-  if (auto channel = rpc::OpenChannel(options.config.coordinator); !channel.ok()) return channel.status();
-  return std::unique_ptr<Agent>(new Agent(std::move(options)));
+  auto dialer =
+      rpc::Dialer::Create({.address = options.config.coordinator, .security = options.config.security, .log = options.log});
+  if (!dialer.ok()) return dialer.status();
+  return std::unique_ptr<Agent>(new Agent(std::move(options), *std::move(dialer)));
 }
 
-Agent::Agent(Options options)
+Agent::Agent(Options options, std::unique_ptr<rpc::Dialer> dialer)
     : options_(std::move(options)),
+      dialer_(std::move(dialer)),
       allowed_(options_.config.roots),
       logs_(options_.config.work_dir),
       session_({.random = Uniform()}),

@@ -23,6 +23,7 @@
 #include "absl/status/statusor.h"
 #include "common/config/daemon_config.h"
 #include "common/process/signals.h"
+#include "common/rpc/channel.h"
 #include "pixelrec/v1/worker_service.grpc.pb.h"
 #include "worker/agent/allowed_paths.h"
 #include "worker/agent/generation_fence.h"
@@ -63,7 +64,7 @@ class Agent {
   };
 
   // PERMISSION_DENIED, RESOURCE_EXHAUSTED, ...: work_dir can't be written. NOT_FOUND: no trainer program. INVALID_ARGUMENT: the
-  // coordinator's address is malformed.
+  // coordinator's address is malformed. FAILED_PRECONDITION and others: as rpc::Dialer::Create().
   static absl::StatusOr<std::unique_ptr<Agent>> Create(Options options);
   ~Agent();
   Agent(const Agent&) = delete;
@@ -75,7 +76,7 @@ class Agent {
   void RequestStop();
 
  private:
-  explicit Agent(Options options);
+  Agent(Options options, std::unique_ptr<rpc::Dialer> dialer);
 
   // agent.cc: the loop.
   void DoWhatIsDue();
@@ -111,6 +112,7 @@ class Agent {
 
   const Options options_;
   const std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();  // owners: this, every stream
+  const std::unique_ptr<rpc::Dialer> dialer_;
   const AllowedPaths allowed_;
   const RankLogs logs_;
   FailedOrders failed_orders_;  // the disk thread's alone

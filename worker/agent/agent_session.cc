@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/process/memory.h"
-#include "common/rpc/channel.h"
 #include "common/rpc/reasons.h"
 #include "worker/agent/agent.h"
 
@@ -26,7 +25,7 @@ void Agent::Open() {
   outgoing_.clear();
   // A channel of its own for each attempt: one that failed would sit out gRPC's own back-off on top of ours, and a coordinator
   // that returned would be found too late for the lease.
-  stub_ = v1::WorkerService::NewStub(rpc::OpenChannel(options_.config.coordinator).value());
+  stub_ = v1::WorkerService::NewStub(dialer_->Dial());
   // A stream that was given up may still report: its number is no longer the current one.
   const auto current = [this, number] { return number == stream_number_; };
   ++live_streams_;

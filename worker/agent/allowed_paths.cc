@@ -1,68 +1,36 @@
 #include "worker/agent/allowed_paths.h"
 
-#include <algorithm>
 #include <string>
-#include <system_error>
-#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "common/config/spec_paths.h"
+#include "common/storage/contained_path.h"
 
 namespace pixelrec::agent {
 namespace {
 
 namespace fs = std::filesystem;
 
-// With links resolved as far as the path exists, and ".." taken out.
-fs::path RealPath(const fs::path& path) {
-  std::error_code error;
-  fs::path real = fs::weakly_canonical(path, error);
-  if (error) real = path.lexically_normal();
-  return real.has_filename() ? real : real.parent_path();
-}
-
-bool IsUnder(const fs::path& path, const fs::path& root) {
-  const auto [root_end, path_at] = std::mismatch(root.begin(), root.end(), path.begin(), path.end());
-  return root_end == root.end();
+absl::Status At(absl::string_view field, const absl::Status& status) {
+  return status.ok() ? status : absl::Status(status.code(), absl::StrCat(field, ": ", std::string(status.message())));
 }
 
 }  // namespace
 
-AllowedPaths::AllowedPaths(std::vector<fs::path> roots) {
-  for (const fs::path& root : roots) roots_.push_back(RealPath(root));
-}
-
 absl::Status AllowedPaths::Check(const fs::path& path) const {
-  if (!path.is_absolute()) return absl::InvalidArgumentError(absl::StrCat("'", path.string(), "' is not an absolute path"));
-  if (roots_.empty()) return absl::OkStatus();
-  const fs::path real = RealPath(path);
-  if (std::any_of(roots_.begin(), roots_.end(), [&](const fs::path& root) { return IsUnder(real, root); }))
-    return absl::OkStatus();
+  const absl::Status status = storage::CheckContained(path, roots_);
+  if (!absl::IsPermissionDenied(status) || roots_.empty()) return status;
   return absl::PermissionDeniedError(
-      absl::StrCat(path.string(), " lies outside this worker's roots (",
-                   absl::StrJoin(roots_, ", ", [](std::string* out, const fs::path& root) { out->append(root.string()); }),
-                   "); move it there, or add its folder to roots in worker.yaml"));
+      absl::StrCat(std::string(status.message()), "; move it there, or add its folder to roots in worker.yaml"));
 }
 
 absl::Status AllowedPaths::CheckPlan(const v1::TrainerPlan& plan) const {
-  const v1::JobSpec& spec = plan.spec();
-  const std::pair<const char*, std::string> fields[] = {
-      {"spec.data.interaction_data", spec.data().interaction_data()},
-      {"spec.data.text_data", spec.data().text_data()},
-      {"spec.data.item_data", spec.data().item_data()},
-      {"spec.model.item_model_dir", spec.model().item_model_dir()},
-      {"spec.model.user_model_dir", spec.model().user_model_dir()},
-      {"spec.model.init_from", spec.model().init_from()},
-      {"spec.output_dir", spec.output_dir()},
-      {"resume_from.path", plan.resume_from().path()},
-  };
-  for (const auto& [name, path] : fields) {
-    if (path.empty()) continue;
-    if (absl::Status status = Check(path); !status.ok())
-      return absl::Status(status.code(), absl::StrCat(name, ": ", std::string(status.message())));
+  for (const config::NamedPath& named : config::PathsOf(plan.spec())) {
+    if (absl::Status status = At(named.field->path, Check(named.path)); !status.ok()) return status;
   }
-  return absl::OkStatus();
+  const std::string& resumed = plan.resume_from().path();
+  return resumed.empty() ? absl::OkStatus() : At("resume_from.path", Check(resumed));
 }
 
 absl::Status AllowedPaths::CheckArtifact(const v1::Artifact& artifact) const {

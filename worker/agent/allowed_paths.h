@@ -1,9 +1,11 @@
-// Which paths of a job this worker may touch: those under the configured roots, whatever links lie on the way.
+// Which paths of a job this worker may touch: those under the configured roots, whatever links lie on the way
+// (common/storage/contained_path.h).
 //
 // Threads: any; looks at the file system.
 #pragma once
 
 #include <filesystem>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -14,10 +16,10 @@ namespace pixelrec::agent {
 
 class AllowedPaths {
  public:
-  // No roots: every absolute path is allowed.
-  explicit AllowedPaths(std::vector<std::filesystem::path> roots);
+  // No roots: every absolute path of a file or folder is allowed, but none in /proc and /sys.
+  explicit AllowedPaths(std::vector<std::filesystem::path> roots) : roots_(std::move(roots)) {}
 
-  // PERMISSION_DENIED: outside the roots. INVALID_ARGUMENT: not absolute. The path need not exist.
+  // PERMISSION_DENIED: outside the roots. INVALID_ARGUMENT: not absolute, or with "..". The path need not exist.
   absl::Status Check(const std::filesystem::path& path) const;
   // Every path that the trainer of this plan would open; the message names the field.
   absl::Status CheckPlan(const v1::TrainerPlan& plan) const;
@@ -26,7 +28,7 @@ class AllowedPaths {
   absl::Status CheckReap(const std::filesystem::path& path) const;
 
  private:
-  std::vector<std::filesystem::path> roots_;  // real paths
+  const std::vector<std::filesystem::path> roots_;
 };
 
 }  // namespace pixelrec::agent

@@ -17,9 +17,9 @@ namespace {
 // What a trainer may see of the worker's environment, and the worker's GPU.
 std::vector<std::string> TrainerEnvironment(const std::string& visible_gpu) {
   std::vector<std::string> environment = process::AllowedEnvironment(
-      {"PATH",   "HOME",       "USER",         "LANG",         "LC_*",          "TZ",          "TMPDIR", "LD_LIBRARY_PATH",
-       "CUDA_*", "NVIDIA_*",   "CUBLAS_*",     "NCCL_*",       "TORCH_NCCL_*",  "GLOO_*",      "OMP_*",  "MKL_*",
-       "KMP_*",  "PIXELREC_*", "ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"});
+      {"PATH",   "HOME",         "USER",         "LANG",          "LC_*",         "TZ",     "TMPDIR", "LD_LIBRARY_PATH",
+       "CUDA_*", "NVIDIA_*",     "CUBLAS_*",     "NCCL_*",        "TORCH_NCCL_*", "GLOO_*", "OMP_*",  "MKL_*",
+       "KMP_*",  "ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"});
   const std::string name = absl::StrCat(kVisibleGpus, "=");
   std::erase_if(environment, [&](const std::string& entry) { return absl::StartsWith(entry, name); });
   environment.push_back(name + visible_gpu);

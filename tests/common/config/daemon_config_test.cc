@@ -46,7 +46,7 @@ TEST_F(DaemonConfig, ReadsACoordinator) {
   EXPECT_EQ(config->metrics_listen, "[::1]:0");
   EXPECT_EQ(config->state_dir, folder_ / "state");
   EXPECT_EQ(config->roots, (std::vector<fs::path>{"/data", folder_ / "out"}));
-  EXPECT_TRUE(config->insecure);
+  EXPECT_TRUE(config->security.insecure);
   EXPECT_EQ(config->lease, std::chrono::seconds(3));
   EXPECT_EQ(config->beat_interval, std::chrono::milliseconds(250));
   EXPECT_EQ(config->start_timeout, std::chrono::minutes(5));
@@ -70,6 +70,40 @@ TEST_F(DaemonConfig, ReadsAWorker) {
   EXPECT_EQ(config->dataset_cache_dir, "/cache");
   EXPECT_EQ(config->trainer, folder_ / "bin/pixelrec-trainer");
   EXPECT_EQ(config->threads, 8);
+}
+
+TEST_F(DaemonConfig, ReadsWhoIsWho) {
+  const auto coordinator =
+      LoadCoordinatorConfig(Write("tls_cert: a\ntls_key: /b\ntls_client_ca: c\ntoken_file: d\nhealth_listen: a:1\n"));
+  ASSERT_TRUE(coordinator.ok()) << coordinator.status();
+  EXPECT_EQ(coordinator->security.tls_cert, folder_ / "a");
+  EXPECT_EQ(coordinator->security.tls_key, "/b");
+  EXPECT_EQ(coordinator->security.tls_client_ca, folder_ / "c");
+  EXPECT_EQ(coordinator->security.token_file, folder_ / "d");
+  EXPECT_EQ(coordinator->health_listen, "a:1");
+  EXPECT_FALSE(coordinator->security.insecure);
+  const auto worker = LoadWorkerConfig(Write("tls_ca: a\ntls_cert: b\ntls_key: c\ntoken_file: d\ninsecure: true\n"));
+  ASSERT_TRUE(worker.ok()) << worker.status();
+  EXPECT_EQ(worker->security.tls_ca, folder_ / "a");
+  EXPECT_EQ(worker->security.tls_cert, folder_ / "b");
+  EXPECT_EQ(worker->security.tls_key, folder_ / "c");
+  EXPECT_EQ(worker->security.token_file, folder_ / "d");
+  EXPECT_TRUE(worker->security.insecure);
+  const auto client = LoadClientConfig(Write("server: host:7070\ntls_ca: a\ntoken_file: /d\n"));
+  ASSERT_TRUE(client.ok()) << client.status();
+  EXPECT_EQ(client->server, "host:7070");
+  EXPECT_EQ(client->security.tls_ca, folder_ / "a");
+  EXPECT_EQ(client->security.token_file, "/d");
+  EXPECT_EQ(ErrorOf(LoadClientConfig(Write("token: x\n")).status()),
+            "file.yaml:1:1: unknown key \"token\"; did you mean \"token_file\"?");
+}
+
+TEST_F(DaemonConfig, FlagsWinOverTheFile) {
+  ClientSecurity file{.tls_ca = "a", .token_file = "t"};
+  Override(file, {.tls_ca = "b", .insecure = true});
+  EXPECT_EQ(file.tls_ca, "b");
+  EXPECT_EQ(file.token_file, "t");
+  EXPECT_TRUE(file.insecure);
 }
 
 TEST_F(DaemonConfig, AFileOfCommentsAsksForTheDefaults) {

@@ -22,8 +22,14 @@ class FakeWorker {
 
   // Opens a session, registers, waits for the answer.
   void Connect(const std::string& address, const std::vector<v1::RunningRank>& running = {}) {
+    Dial(address, running, {});
+    registered_ = Read();
+  }
+
+  // Opens a session and registers, whatever comes of it.
+  void Dial(const std::string& address, const std::vector<v1::RunningRank>& running, const config::ClientSecurity& security) {
     Disconnect();
-    stub_ = v1::WorkerService::NewStub(rpc::OpenChannel(address).value());
+    stub_ = v1::WorkerService::NewStub(rpc::OpenChannel(address, security).value());
     context_ = std::make_unique<grpc::ClientContext>();
     rpc::SetDeadline(*context_, std::chrono::seconds(30));
     stream_ = stub_->Session(context_.get());
@@ -37,7 +43,6 @@ class FakeWorker {
       *info.add_running() = rank;
     }
     stream_->Write(request);
-    registered_ = Read();
   }
 
   // As a killed daemon does: without a word.

@@ -23,22 +23,30 @@ class TestCoordinator {
     Engine::Options engine;
     JobService::Options service;
     int64_t journal_max_bytes = 0;
+    // Both null: everybody is the admin "local", and nothing is written down.
+    rpc::Authenticator* authenticator = nullptr;
+    AuditLog* audit = nullptr;
+    std::shared_ptr<grpc::ServerCredentials> credentials = nullptr;  // null: plaintext
+    config::ClientSecurity client = {};                              // of stub()
   };
 
   explicit TestCoordinator(const std::filesystem::path& state_dir) : TestCoordinator(state_dir, Options()) {}
   TestCoordinator(const std::filesystem::path& state_dir, const Options& options) {
+    gate_ = std::make_unique<Gate>(options.authenticator, options.audit);
     auto journal = Journal::Open({.path = state_dir / "journal.db", .max_bytes = options.journal_max_bytes});
     EXPECT_TRUE(journal.ok()) << journal.status();
     auto engine = Engine::Start(options.engine, *std::move(journal));
     EXPECT_TRUE(engine.ok()) << engine.status();
     engine_ = *std::move(engine);
-    jobs_ = std::make_unique<JobService>(*engine_, logs_, options.service);
-    workers_ = std::make_unique<WorkerService>(*engine_, logs_);
-    auto server = rpc::Server::Start({}, {jobs_.get(), workers_.get()});
+    jobs_ = std::make_unique<JobService>(*engine_, logs_, *gate_, options.service);
+    workers_ = std::make_unique<WorkerService>(*engine_, logs_, *gate_);
+    rpc::Server::Options serving;
+    serving.credentials = options.credentials;
+    auto server = rpc::Server::Start(std::move(serving), {jobs_.get(), workers_.get()});
     EXPECT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     server_->SetReady(true);
-    stub_ = v1::JobService::NewStub(rpc::OpenChannel(address()).value());
+    stub_ = v1::JobService::NewStub(rpc::OpenChannel(address(), options.client).value());
   }
   ~TestCoordinator() {
     engine_->Stop();
@@ -78,6 +86,7 @@ class TestCoordinator {
 
  private:
   LogRequests logs_;
+  std::unique_ptr<Gate> gate_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<JobService> jobs_;
   std::unique_ptr<WorkerService> workers_;

@@ -9,6 +9,9 @@
 
 #include "common/process/child.h"
 #include "common/process/memory.h"
+#include "common/rpc/auth/token_file.h"
+#include "tests/common/rpc/health_probe.h"
+#include "tests/common/rpc/test_certificates.h"
 #include "tests/common/temporary_folder.h"
 #include "tests/coordinator/cluster/test_coordinator.h"
 
@@ -119,6 +122,68 @@ TEST_F(Program, RefusesWhatIsNotSafe) {
       {"--config", dir_ / "c.yaml", "--listen", "0.0.0.0:0", "--metrics-listen", "127.0.0.1:0", "--state-dir", dir_ / "state"});
   EXPECT_EQ(plain_code, 4);
   EXPECT_THAT(plain_text, ::testing::HasSubstr("plaintext"));
+}
+
+TEST_F(Program, RefusesAuthenticationThatCannotBe) {
+  const std::vector<std::string> common = {"--listen",    "127.0.0.1:0", "--metrics-listen",
+                                           "127.0.0.1:0", "--state-dir", dir_ / "state"};
+  const auto refusal = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), common.begin(), common.end());
+    return Refusal(arguments);
+  };
+  const TestCa ca;
+  const auto files = ca.Issue(dir_.path(), "server", {.server = true}), other = ca.Issue(dir_.path(), "other", {.server = true});
+  const auto expired = ca.Issue(dir_.path(), "expired", {.server = true, .begins = -absl::Hours(2), .ends = -absl::Hours(1)});
+  const auto expect = [](const std::pair<int, std::string>& refused, const std::string& text) {
+    EXPECT_NE(refused.first, 0);
+    EXPECT_THAT(refused.second, ::testing::MatchesRegex("error: [^\n]*\n"));
+    EXPECT_THAT(refused.second, ::testing::HasSubstr(text));
+  };
+  expect(refusal({"--tls-cert", "/nowhere/cert", "--tls-key", files.key}), "/nowhere/cert");
+  expect(refusal({"--tls-cert", files.cert}), "tls_cert without tls_key");
+  expect(refusal({"--tls-cert", files.cert, "--tls-key", other.key}), "is not the private key of the certificate");
+  expect(refusal({"--tls-cert", expired.cert, "--tls-key", expired.key}), "expired on");
+  expect(refusal({"--tls-client-ca", files.cert}), "need tls_cert");
+  expect(refusal({"--token-file", "/nowhere/tokens"}), "/nowhere/tokens");
+  expect(refusal({"--token-file", dir_.Write("tokens", "admin\n")}), "tokens:1: must be ROLE NAME SHA256");
+}
+
+TEST_F(Program, ServesTlsWhereOthersReachItOnlyIfItKnowsWhoCalls) {
+  const TestCa ca;
+  const auto files = ca.Issue(dir_.path(), "server", {.server = true});
+  std::ofstream(dir_ / "c.yaml") << "roots: [/data]\ntls_cert: server.pem\ntls_key: server.key\n";
+  const std::vector<std::string> arguments = {"--config",    dir_ / "c.yaml", "--listen",     "0.0.0.0:0",    "--metrics-listen",
+                                              "127.0.0.1:0", "--state-dir",   dir_ / "state", "--ready-file", dir_ / "ready"};
+  auto [code, text] = Refusal(arguments);
+  EXPECT_EQ(code, 4);
+  EXPECT_THAT(text, ::testing::HasSubstr("without token_file or tls_client_ca"));
+
+  std::ofstream(dir_ / "c.yaml", std::ios::app) << "token_file: tokens\nhealth_listen: 0.0.0.0:0\n";
+  const std::string token = rpc::NewToken().value();
+  dir_.Write("tokens", "viewer vera " + rpc::HashToken(token) + "\n");
+  Running running;
+  running.child = Spawn(arguments);
+  pollfd fd{running.child->pidfd(), POLLIN, 0};
+  while (!std::filesystem::exists(dir_ / "ready") && poll(&fd, 1, 5) == 0) {
+  }
+  std::ifstream in(dir_ / "ready");
+  ASSERT_TRUE(in) << Output();
+  in >> running.ready;
+  const auto on_loopback = [&](const char* name) {
+    const std::string address = running.ready[name];
+    return "127.0.0.1" + address.substr(address.rfind(':'));
+  };
+  const config::ClientSecurity vera{.tls_ca = dir_.Write("ca.pem", ca.pem()), .token_file = dir_.Write("token", token)};
+  v1::ListJobsResponse response;
+  EXPECT_TRUE(v1::JobService::NewStub(rpc::OpenChannel(on_loopback("grpc"), vera).value())
+                  ->ListJobs(TestCoordinator::Context().get(), {}, &response)
+                  .ok());
+  EXPECT_EQ(v1::JobService::NewStub(rpc::OpenChannel(on_loopback("grpc"), {.tls_ca = vera.tls_ca}).value())
+                ->ListJobs(TestCoordinator::Context().get(), {}, &response)
+                .error_code(),
+            grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(rpc::ProbeHealth(*rpc::OpenChannel(on_loopback("health")).value(), rpc::kReadiness), rpc::Health::kServing);
+  EXPECT_TRUE(std::filesystem::exists(dir_ / "state" / "audit.log"));
 }
 
 TEST_F(Program, BadFlagsAndFilesAreOneLine) {

@@ -36,11 +36,12 @@ class WorkerProgramTest : public testing::Test {
                                        "--worker-id",         "w1",
                                        "--ready-file",        (dir_ / "ready").string()};
     arguments.insert(arguments.end(), extra.begin(), extra.end());
-    auto child = process::Child::Spawn(
-        {.program = PIXELREC_BIN_DIR "/pixelrec-worker",
-         .arguments = arguments,
-         .environment = process::AllowedEnvironment({"PATH", "*SAN_OPTIONS", "ASAN_OPTIONS", "TSAN_OPTIONS"}),
-         .output = dir_ / "stderr"});
+    std::vector<std::string> environment = process::AllowedEnvironment({"PATH", "*SAN_OPTIONS", "ASAN_OPTIONS", "TSAN_OPTIONS"});
+    environment.insert(environment.end(), extra_environment_.begin(), extra_environment_.end());
+    auto child = process::Child::Spawn({.program = PIXELREC_BIN_DIR "/pixelrec-worker",
+                                        .arguments = arguments,
+                                        .environment = environment,
+                                        .output = dir_ / "stderr"});
     ASSERT_TRUE(child.ok()) << child.status();
     worker_ = *std::move(child);
   }
@@ -72,6 +73,7 @@ class WorkerProgramTest : public testing::Test {
 
   const TemporaryFolder folder_;
   const fs::path dir_ = folder_.path();
+  std::vector<std::string> extra_environment_;
   std::unique_ptr<process::Child> worker_;
 };
 
@@ -124,6 +126,28 @@ TEST_F(WorkerProgramTest, IsReadyWithoutACoordinatorAndReadsItsFile) {
   EXPECT_EQ(AwaitExit(), (process::Exit{0, 0}));
 }
 
+// Nor do a worker's secrets, nor what would make a program load or run something of its caller's.
+TEST_F(WorkerProgramTest, ATrainerSeesOfTheEnvironmentOnlyWhatItNeeds) {
+  extra_environment_ = {"PIXELREC_TOKEN_FILE=/secret",
+                        "AWS_SECRET_ACCESS_KEY=secret",
+                        "BASH_ENV=/secret",
+                        "PYTHONPATH=/secret",
+                        "SSH_AUTH_SOCK=/secret",
+                        "LANG=C.UTF-8",
+                        "OMP_NUM_THREADS=1"};
+  FakeCoordinator coordinator;
+  Start({"--coordinator", coordinator.address()});
+  coordinator.Send(StartRank("hello;await_stop;exit 0"));
+  const int64_t pid =
+      coordinator.AwaitReport([](const v1::RankReport& report) { return report.trainer().has_hello(); }).trainer().hello().pid();
+  const std::string seen = storage::ReadFile(absl::StrCat("/proc/", pid, "/environ")).value_or("");
+  const std::vector<std::string> variables = absl::StrSplit(seen, '\0', absl::SkipEmpty());
+  EXPECT_THAT(variables, testing::IsSupersetOf({"LANG=C.UTF-8", "OMP_NUM_THREADS=1", "CUDA_VISIBLE_DEVICES="}));
+  EXPECT_THAT(seen, testing::Not(HasSubstr("secret")));
+  worker_->Signal(SIGTERM);
+  EXPECT_EQ(AwaitExit(), (process::Exit{0, 0}));
+}
+
 TEST_F(WorkerProgramTest, RefusesInOneLine) {
   EXPECT_EQ(Refusal({"--bogus"}), 2);
   EXPECT_EQ(Refusal({"--threads", "many"}), 2);
@@ -138,6 +162,14 @@ TEST_F(WorkerProgramTest, RefusesInOneLine) {
   EXPECT_THAT(Stderr(), HasSubstr("/nowhere/trainer"));
   EXPECT_EQ(Refusal({"--coordinator", "nonsense"}), 4);
   EXPECT_EQ(Refusal({"--worker-id", "../w"}), 4);
+  EXPECT_EQ(Refusal({"--coordinator", "10.0.0.1:7070"}), 4);
+  EXPECT_THAT(Stderr(), HasSubstr("--insecure"));
+  EXPECT_EQ(Refusal({"--token-file", "/nowhere/token"}), 1);
+  EXPECT_THAT(Stderr(), HasSubstr("/nowhere/token"));
+  EXPECT_EQ(Refusal({"--tls-ca", "/nowhere/ca"}), 1);
+  EXPECT_THAT(Stderr(), HasSubstr("/nowhere/ca"));
+  EXPECT_EQ(Refusal({"--tls-cert", "/nowhere/cert"}), 4);
+  EXPECT_THAT(Stderr(), HasSubstr("tls_ca"));
 }
 
 TEST_F(WorkerProgramTest, APortInUseIsSaid) {

@@ -1,0 +1,73 @@
+#include "ctl/client/connection.h"
+
+#include <cstdlib>
+
+#include "absl/strings/str_cat.h"
+#include "common/config/daemon_config.h"
+#include "common/rpc/server.h"
+#include "ctl/local/cluster_state.h"
+
+namespace pixelrec::ctl {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string FromEnvironment(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+absl::StatusOr<Connection> OfEnvironment() {
+  Connection found;
+  found.server = FromEnvironment("PIXELREC_SERVER");
+  found.security.tls_ca = FromEnvironment("PIXELREC_TLS_CA");
+  found.security.tls_cert = FromEnvironment("PIXELREC_TLS_CERT");
+  found.security.tls_key = FromEnvironment("PIXELREC_TLS_KEY");
+  found.security.token_file = FromEnvironment("PIXELREC_TOKEN_FILE");
+  const std::string insecure = FromEnvironment("PIXELREC_INSECURE");
+  if (!insecure.empty() && insecure != "0" && insecure != "1") {
+    return absl::InvalidArgumentError(absl::StrCat("PIXELREC_INSECURE must be 0 or 1 (got ", insecure, ")"));
+  }
+  found.security.insecure = insecure == "1";
+  return found;
+}
+
+// Of one more important than `found`.
+void Prefer(const Connection& other, Connection& found) {
+  if (!other.server.empty()) found.server = other.server;
+  Override(found.security, other.security);
+}
+
+}  // namespace
+
+fs::path ClientConfigFile() {
+  if (const std::string folder = FromEnvironment("XDG_CONFIG_HOME"); !folder.empty()) {
+    return fs::path(folder) / "pixelrec" / "config.yaml";
+  }
+  return fs::path(FromEnvironment("HOME")) / ".config" / "pixelrec" / "config.yaml";
+}
+
+absl::StatusOr<Connection> ResolveConnection(const Connection& flags) {
+  absl::StatusOr<Connection> asked = OfEnvironment();
+  if (!asked.ok()) return asked.status();
+  Prefer(flags, *asked);
+  config::ClientConfig file;
+  absl::StatusOr<config::ClientConfig> loaded = config::LoadClientConfig(ClientConfigFile());
+  if (!loaded.ok() && !absl::IsNotFound(loaded.status())) return absl::InvalidArgumentError(loaded.status().message());
+  if (loaded.ok()) file = *std::move(loaded);
+
+  const absl::StatusOr<ClusterState> local = RunningCluster(DefaultClusterDir());
+  Connection found;
+  if (!asked->server.empty() || !file.server.empty()) {
+    found = {.server = file.server, .security = file.security};
+  } else {
+    found.server = local.ok() ? local->server : "127.0.0.1:7070";
+  }
+  Prefer(*asked, found);
+  found.supervised = local.ok() && local->server == found.server;
+  return found;
+}
+
+bool SharesOurFiles(const std::string& server) { return rpc::IsLoopback(server); }
+
+}  // namespace pixelrec::ctl
