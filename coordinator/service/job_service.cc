@@ -135,6 +135,12 @@ ServerUnaryReactor* JobService::ListJobEvents(CallbackServerContext* context, co
                 [request, response](const State& state, Now) { return coordinator::ListJobEvents(state, *request, response); });
 }
 
+ServerUnaryReactor* JobService::ListCheckpoints(CallbackServerContext* context, const v1::ListCheckpointsRequest* request,
+                                                v1::ListCheckpointsResponse* response) {
+  return Answer(context,
+                [request, response](const State& state, Now) { return coordinator::ListCheckpoints(state, *request, response); });
+}
+
 ServerUnaryReactor* JobService::ListWorkers(CallbackServerContext* context, const v1::ListWorkersRequest* request,
                                             v1::ListWorkersResponse* response) {
   return Answer(context,

@@ -48,6 +48,8 @@ class JobService final : public v1::JobService::CallbackService {
                                                            const v1::WatchJobRequest* request) override;
   grpc::ServerUnaryReactor* ListJobEvents(grpc::CallbackServerContext* context, const v1::ListJobEventsRequest* request,
                                           v1::ListJobEventsResponse* response) override;
+  grpc::ServerUnaryReactor* ListCheckpoints(grpc::CallbackServerContext* context, const v1::ListCheckpointsRequest* request,
+                                            v1::ListCheckpointsResponse* response) override;
   grpc::ServerUnaryReactor* ReadJobLog(grpc::CallbackServerContext* context, const v1::ReadJobLogRequest* request,
                                        v1::ReadJobLogResponse* response) override;
   grpc::ServerUnaryReactor* ListWorkers(grpc::CallbackServerContext* context, const v1::ListWorkersRequest* request,

@@ -235,7 +235,8 @@ void Stepper::OnStaged(JobEntry& entry, GangRank& rank, WorkerEntry& worker, v1:
     RemovePath(checkpoints, artifact.path());
     *checkpoints.Add() = artifact;
     *job.mutable_checkpoint() = artifact;
-    // A path that is written again is not to be removed any more.
+    // A path that is written again is not damaged, nor to be removed, any more.
+    RemovePath(*entry.record.mutable_damaged(), artifact.path());
     auto& reaping = *entry.record.mutable_reaping();
     reaping.erase(std::remove_if(reaping.begin(), reaping.end(),
                                  [&](const Reaping& r) { return r.checkpoint().path() == artifact.path(); }),

@@ -145,6 +145,21 @@ absl::StatusOr<v1::ListJobEventsResponse> JobClient::Events(const std::string& j
   return all;
 }
 
+absl::StatusOr<v1::ListCheckpointsResponse> JobClient::Checkpoints(const std::string& job, int limit) {
+  v1::ListCheckpointsRequest page;
+  page.set_job(job);
+  v1::ListCheckpointsResponse all;
+  do {
+    page.set_page_size(std::min(limit - all.checkpoints_size(), kPageSize));
+    auto response = Call<v1::ListCheckpointsResponse>(&v1::JobService::Stub::ListCheckpoints, page);
+    if (!response.ok()) return response.status();
+    all.mutable_checkpoints()->MergeFrom(response->checkpoints());
+    all.set_next_page_token(response->next_page_token());
+    page.set_page_token(response->next_page_token());
+  } while (!page.page_token().empty() && all.checkpoints_size() < limit);
+  return all;
+}
+
 absl::StatusOr<v1::ReadJobLogResponse> JobClient::ReadLog(const v1::ReadJobLogRequest& request) {
   return Call<v1::ReadJobLogResponse>(&v1::JobService::Stub::ReadJobLog, request);
 }

@@ -42,6 +42,8 @@ class JobClient {
   absl::StatusOr<v1::Job> Resume(const v1::ResumeJobRequest& request);
   absl::StatusOr<v1::DeleteJobResponse> Delete(const v1::DeleteJobRequest& request);
   absl::StatusOr<v1::ListJobEventsResponse> Events(const std::string& job, uint64_t after_sequence);
+  // All pages up to `limit`, newest first.
+  absl::StatusOr<v1::ListCheckpointsResponse> Checkpoints(const std::string& job, int limit);
   absl::StatusOr<v1::ReadJobLogResponse> ReadLog(const v1::ReadJobLogRequest& request);
   absl::StatusOr<v1::ListWorkersResponse> Workers();
   absl::StatusOr<v1::Worker> Drain(const v1::DrainWorkerRequest& request);

@@ -34,6 +34,7 @@ class FakeJobService : public v1::JobService::Service {
   Handler<v1::DrainWorkerRequest, v1::DrainWorkerResponse> drain;
   Handler<v1::UndrainWorkerRequest, v1::UndrainWorkerResponse> undrain;
   Handler<v1::ListJobEventsRequest, v1::ListJobEventsResponse> events;
+  Handler<v1::ListCheckpointsRequest, v1::ListCheckpointsResponse> checkpoints;
   Handler<v1::ReadJobLogRequest, v1::ReadJobLogResponse> log;
   Handler<v1::ListWorkersRequest, v1::ListWorkersResponse> workers;
   std::function<absl::Status(const v1::WatchJobRequest&, grpc::ServerContext&, WatchWriter&)> watch;
@@ -90,6 +91,10 @@ class FakeJobService : public v1::JobService::Service {
   }
   grpc::Status ListJobEvents(grpc::ServerContext*, const v1::ListJobEventsRequest* q, v1::ListJobEventsResponse* p) override {
     return Answer(events, *q, *p);
+  }
+  grpc::Status ListCheckpoints(grpc::ServerContext*, const v1::ListCheckpointsRequest* q,
+                               v1::ListCheckpointsResponse* p) override {
+    return Answer(checkpoints, *q, *p);
   }
   grpc::Status ReadJobLog(grpc::ServerContext*, const v1::ReadJobLogRequest* q, v1::ReadJobLogResponse* p) override {
     return Answer(log, *q, *p);
