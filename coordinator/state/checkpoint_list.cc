@@ -41,9 +41,8 @@ class List {
   }
 
   std::vector<v1::Checkpoint> Take() {
-    std::stable_sort(found_.begin(), found_.end(), [](const v1::Checkpoint& a, const v1::Checkpoint& b) {
-      return a.event_sequence() > b.event_sequence();
-    });
+    std::stable_sort(found_.begin(), found_.end(),
+                     [](const v1::Checkpoint& a, const v1::Checkpoint& b) { return a.event_sequence() > b.event_sequence(); });
     return std::move(found_);
   }
 
@@ -62,8 +61,7 @@ std::vector<v1::Checkpoint> CheckpointsOf(const JobEntry& entry) {
     list.Add(artifact, v1::CHECKPOINT_STATE_KEPT);
   }
   for (const Reaping& reaping : entry.record.reaping()) {
-    list.Add(reaping.checkpoint(),
-             reaping.successor().empty() ? v1::CHECKPOINT_STATE_DAMAGED : v1::CHECKPOINT_STATE_SUPERSEDED);
+    list.Add(reaping.checkpoint(), reaping.successor().empty() ? v1::CHECKPOINT_STATE_DAMAGED : v1::CHECKPOINT_STATE_SUPERSEDED);
   }
   for (const v1::Artifact& artifact : entry.record.damaged()) {
     list.Add(artifact, v1::CHECKPOINT_STATE_DAMAGED);

@@ -26,8 +26,7 @@ int Checkpoints(const Session& session, const CheckpointsOptions& options) {
     return kExitOk;
   }
   session.out << CheckpointListText(*found, session.zone);
-  if (!found->next_page_token().empty())
-    session.out << "(the newest " << found->checkpoints_size() << "; --limit shows more)\n";
+  if (!found->next_page_token().empty()) session.out << "(the newest " << found->checkpoints_size() << "; --limit shows more)\n";
   session.out << std::flush;
   return kExitOk;
 }

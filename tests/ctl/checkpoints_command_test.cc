@@ -17,7 +17,14 @@ class CheckpointsCommand : public ServedCtl {
       if (request.page_token().empty()) {
         return FromText<v1::ListCheckpointsResponse>(R"pb(
           checkpoints {
-            artifact { kind: ARTIFACT_KIND_RECOVERY_CHECKPOINT path: "/out/recovery/step-400" epoch: 1 step: 400 bytes: 3145728 generation: 3 }
+            artifact {
+              kind: ARTIFACT_KIND_RECOVERY_CHECKPOINT
+              path: "/out/recovery/step-400"
+              epoch: 1
+              step: 400
+              bytes: 3145728
+              generation: 3
+            }
             state: CHECKPOINT_STATE_KEPT
             commit_time { seconds: 1764000100 }
             resume_point: true
@@ -52,12 +59,13 @@ class CheckpointsCommand : public ServedCtl {
 TEST_F(CheckpointsCommand, PrintsATableOfAllPages) {
   const CtlRun run = Run({"checkpoints", "quickstart"});
   EXPECT_EQ(run.exit_code, 0);
-  EXPECT_EQ(run.output,
-            "KIND        EPOCH  STEP    SIZE  COMMITTED            GEN  STATE                           PATH\n"
-            "recovery        1   400  3.1 MB  2025-11-24 16:01:40    3  resume point, not in place yet  /out/recovery/step-400\n"
-            "best model      1   234  1.2 MB  2025-11-24 16:00:50    2  kept                            /out/best_model\n"
-            "epoch           1   234       -  2025-11-24 16:00:49    2  damaged                         /out/checkpoint-epoch-1\n"
-            "recovery        0   100       -  2025-11-24 16:00:20    2  superseded                      /out/recovery/step-100\n");
+  EXPECT_EQ(
+      run.output,
+      "KIND        EPOCH  STEP    SIZE  COMMITTED            GEN  STATE                           PATH\n"
+      "recovery        1   400  3.1 MB  2025-11-24 16:01:40    3  resume point, not in place yet  /out/recovery/step-400\n"
+      "best model      1   234  1.2 MB  2025-11-24 16:00:50    2  kept                            /out/best_model\n"
+      "epoch           1   234       -  2025-11-24 16:00:49    2  damaged                         /out/checkpoint-epoch-1\n"
+      "recovery        0   100       -  2025-11-24 16:00:20    2  superseded                      /out/recovery/step-100\n");
 }
 
 TEST_F(CheckpointsCommand, PrintsData) {
@@ -79,8 +87,7 @@ TEST_F(CheckpointsCommand, SaysWhatItLeavesOutAndWhatIsWrong) {
     return response;
   };
   EXPECT_EQ(Run({"checkpoints", "new"}).output, "no checkpoints\n");
-  EXPECT_TRUE(
-      absl::EndsWith(Run({"checkpoints", "quickstart", "--limit", "1"}).output, "(the newest 1; --limit shows more)\n"));
+  EXPECT_TRUE(absl::EndsWith(Run({"checkpoints", "quickstart", "--limit", "1"}).output, "(the newest 1; --limit shows more)\n"));
   const CtlRun none = Run({"checkpoints", "nothing"});
   EXPECT_EQ(none.exit_code, 3);
   EXPECT_EQ(Run({"checkpoints"}).exit_code, 2);
