@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <iostream>
 #include <nlohmann/json.hpp>
 #include <system_error>
 
@@ -69,15 +70,18 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Settings& settings) 
   metrics::SetBuildInfo(daemon->exposer_->registry(), "pixelrec-coordinator", PIXELREC_VERSION);
   daemon->instruments_ = std::make_unique<Instruments>(daemon->exposer_->registry());
 
+  daemon->series_ = Series::Start({.file = {.path = config.state_dir / "metrics.db"},
+                                   .complain = [](const std::string& text) { std::cerr << text << std::endl; }});
   absl::StatusOr<std::unique_ptr<Engine>> engine =
-      Engine::Start({.policy = MakePolicy(config), .instruments = daemon->instruments_.get()}, *std::move(journal));
+      Engine::Start({.policy = MakePolicy(config), .instruments = daemon->instruments_.get(), .series = daemon->series_.get()},
+                    *std::move(journal));
   if (!engine.ok()) {
     return engine.status();
   }
   daemon->engine_ = *std::move(engine);
   JobService::Options job_options;
   job_options.roots = config.roots;
-  daemon->jobs_ = std::make_unique<JobService>(*daemon->engine_, daemon->logs_, std::move(job_options));
+  daemon->jobs_ = std::make_unique<JobService>(*daemon->engine_, daemon->logs_, *daemon->series_, std::move(job_options));
   daemon->workers_ = std::make_unique<WorkerService>(*daemon->engine_, daemon->logs_);
 
   rpc::Server::Options options;

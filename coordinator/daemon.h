@@ -12,6 +12,7 @@
 #include "coordinator/command_line.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/engine/instruments.h"
+#include "coordinator/series/series.h"
 #include "coordinator/service/job_service.h"
 #include "coordinator/service/log_requests.h"
 #include "coordinator/service/worker_service.h"
@@ -35,6 +36,7 @@ class Daemon {
 
   std::unique_ptr<metrics::Exposer> exposer_;
   std::unique_ptr<Instruments> instruments_;
+  std::unique_ptr<Series> series_;
   std::unique_ptr<Engine> engine_;
   LogRequests logs_;
   std::unique_ptr<JobService> jobs_;

@@ -5,6 +5,7 @@
 #include "common/rpc/reasons.h"
 #include "common/rpc/status.h"
 #include "coordinator/service/log_read.h"
+#include "coordinator/service/metrics_stream.h"
 #include "coordinator/service/paging.h"
 #include "coordinator/service/spec_paths.h"
 #include "coordinator/state/view.h"
@@ -149,6 +150,11 @@ ServerUnaryReactor* JobService::ListWorkers(CallbackServerContext* context, cons
 
 grpc::ServerWriteReactor<v1::WatchJobResponse>* JobService::WatchJob(CallbackServerContext*, const v1::WatchJobRequest* request) {
   return new WatchStream(engine_, *request, options_.watch);
+}
+
+grpc::ServerWriteReactor<v1::StreamMetricsResponse>* JobService::StreamMetrics(CallbackServerContext*,
+                                                                               const v1::StreamMetricsRequest* request) {
+  return new MetricsStream(engine_, series_, *request);
 }
 
 ServerUnaryReactor* JobService::ReadJobLog(CallbackServerContext* context, const v1::ReadJobLogRequest* request,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "coordinator/engine/engine.h"
+#include "coordinator/series/series.h"
 #include "coordinator/service/log_requests.h"
 #include "coordinator/service/watch_stream.h"
 #include "pixelrec/v1/job_service.grpc.pb.h"
@@ -23,8 +24,9 @@ class JobService final : public v1::JobService::CallbackService {
     std::chrono::milliseconds log_timeout{5000};  // for a worker's answer
   };
 
-  // `engine` and `logs` outlive the server that this is registered with.
-  JobService(Engine& engine, LogRequests& logs, Options options) : engine_(engine), logs_(logs), options_(std::move(options)) {}
+  // `engine`, `logs` and `series` outlive the server that this is registered with.
+  JobService(Engine& engine, LogRequests& logs, Series& series, Options options)
+      : engine_(engine), logs_(logs), series_(series), options_(std::move(options)) {}
 
   grpc::ServerUnaryReactor* SubmitJob(grpc::CallbackServerContext* context, const v1::SubmitJobRequest* request,
                                       v1::SubmitJobResponse* response) override;
@@ -46,6 +48,8 @@ class JobService final : public v1::JobService::CallbackService {
                                           v1::UndrainWorkerResponse* response) override;
   grpc::ServerWriteReactor<v1::WatchJobResponse>* WatchJob(grpc::CallbackServerContext* context,
                                                            const v1::WatchJobRequest* request) override;
+  grpc::ServerWriteReactor<v1::StreamMetricsResponse>* StreamMetrics(grpc::CallbackServerContext* context,
+                                                                     const v1::StreamMetricsRequest* request) override;
   grpc::ServerUnaryReactor* ListJobEvents(grpc::CallbackServerContext* context, const v1::ListJobEventsRequest* request,
                                           v1::ListJobEventsResponse* response) override;
   grpc::ServerUnaryReactor* ListCheckpoints(grpc::CallbackServerContext* context, const v1::ListCheckpointsRequest* request,
@@ -65,6 +69,7 @@ class JobService final : public v1::JobService::CallbackService {
 
   Engine& engine_;
   LogRequests& logs_;
+  Series& series_;
   const Options options_;
 };
 

@@ -177,15 +177,17 @@ absl::StatusOr<v1::ListWorkersResponse> JobClient::Workers() {
   return all;
 }
 
-absl::Status JobClient::Watch(const v1::WatchJobRequest& request, const OnUpdate& on_update, std::stop_token stop) {
+template <typename Response, typename Method, typename Request>
+absl::Status JobClient::Stream(Method method, const Request& request, const OnMessage<Response>& on_message,
+                               std::stop_token stop) {
   grpc::ClientContext context;
   rpc::SetDeadline(context, absl::ToChronoMilliseconds(kStreamDeadline));
   const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
-  std::unique_ptr<grpc::ClientReader<v1::WatchJobResponse>> reader = stub_->jobs->WatchJob(&context, request);
-  v1::WatchJobResponse response;
+  std::unique_ptr<grpc::ClientReader<Response>> reader = (stub_->jobs.get()->*method)(&context, request);
+  Response response;
   bool ended_here = false;
   while (reader->Read(&response)) {
-    if (!ended_here && !on_update(response)) {
+    if (!ended_here && !on_message(response)) {
       ended_here = true;
       context.TryCancel();
     }
@@ -194,6 +196,15 @@ absl::Status JobClient::Watch(const v1::WatchJobRequest& request, const OnUpdate
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE) Reconnect();
   if (ended_here || stop.stop_requested()) return absl::CancelledError("ended by the reader");
   return Explain(status, options_);
+}
+
+absl::Status JobClient::Watch(const v1::WatchJobRequest& request, const OnUpdate& on_update, std::stop_token stop) {
+  return Stream<v1::WatchJobResponse>(&v1::JobService::Stub::WatchJob, request, on_update, std::move(stop));
+}
+
+absl::Status JobClient::StreamMetrics(const v1::StreamMetricsRequest& request,
+                                      const OnMessage<v1::StreamMetricsResponse>& on_message, std::stop_token stop) {
+  return Stream<v1::StreamMetricsResponse>(&v1::JobService::Stub::StreamMetrics, request, on_message, std::move(stop));
 }
 
 }  // namespace pixelrec::ctl

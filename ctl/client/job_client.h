@@ -1,7 +1,7 @@
 // JobService as pixelrecctl calls it: every call has a deadline, and a call that may be repeated is, for as long as the
 // coordinator may be on its way back.
 //
-// Threads: one at a time, except that a Watch is cancelled from any thread.
+// Threads: one at a time, except that a stream is cancelled from any thread.
 // Errors: the coordinator's status; UNAVAILABLE "no coordinator at ADDRESS ..." where there is none.
 #pragma once
 
@@ -26,8 +26,10 @@ class JobClient {
     // supervisor is bringing it back.
     absl::Duration retry_for = absl::Milliseconds(300);
   };
-  // One message of WatchJob; false ends the stream.
-  using OnUpdate = std::function<bool(const v1::WatchJobResponse&)>;
+  // One message of a stream; false ends it.
+  template <typename Response>
+  using OnMessage = std::function<bool(const Response&)>;
+  using OnUpdate = OnMessage<v1::WatchJobResponse>;
 
   // Connects with the first call. INVALID_ARGUMENT: server is not HOST:PORT.
   static absl::StatusOr<std::unique_ptr<JobClient>> Open(Options options);
@@ -53,6 +55,10 @@ class JobClient {
   // it. Not repeated here; see JobFollower.
   absl::Status Watch(const v1::WatchJobRequest& request, const OnUpdate& on_update, std::stop_token stop);
 
+  // One StreamMetrics stream, in the same way: OK at the end of the series.
+  absl::Status StreamMetrics(const v1::StreamMetricsRequest& request, const OnMessage<v1::StreamMetricsResponse>& on_message,
+                             std::stop_token stop);
+
   const std::string& server() const { return options_.server; }
 
  private:
@@ -63,6 +69,8 @@ class JobClient {
   void Reconnect();
   template <typename Response, typename Method, typename Request>
   absl::StatusOr<Response> Call(Method method, const Request& request);
+  template <typename Response, typename Method, typename Request>
+  absl::Status Stream(Method method, const Request& request, const OnMessage<Response>& on_message, std::stop_token stop);
 
   const Options options_;
   std::unique_ptr<Stub> stub_;

@@ -17,6 +17,7 @@ void AddDescribe(CLI::App& app, Session& session);
 void AddWatch(CLI::App& app, Session& session);
 void AddEvents(CLI::App& app, Session& session);
 void AddCheckpoints(CLI::App& app, Session& session);
+void AddMetrics(CLI::App& app, Session& session);
 void AddExplain(CLI::App& app, Session& session);
 void AddLogs(CLI::App& app, Session& session);
 void AddAudit(CLI::App& app, Session& session);

@@ -23,6 +23,7 @@ class FakeJobService : public v1::JobService::Service {
   template <typename Request, typename Response>
   using Handler = std::function<absl::StatusOr<Response>(const Request&)>;
   using WatchWriter = grpc::ServerWriter<v1::WatchJobResponse>;
+  using MetricsWriter = grpc::ServerWriter<v1::StreamMetricsResponse>;
 
   Handler<v1::SubmitJobRequest, v1::SubmitJobResponse> submit;
   Handler<v1::GetJobRequest, v1::GetJobResponse> get;
@@ -38,6 +39,7 @@ class FakeJobService : public v1::JobService::Service {
   Handler<v1::ReadJobLogRequest, v1::ReadJobLogResponse> log;
   Handler<v1::ListWorkersRequest, v1::ListWorkersResponse> workers;
   std::function<absl::Status(const v1::WatchJobRequest&, grpc::ServerContext&, WatchWriter&)> watch;
+  std::function<absl::Status(const v1::StreamMetricsRequest&, grpc::ServerContext&, MetricsWriter&)> metrics;
 
   // Serves on `address` ("127.0.0.1:0": any port) until the returned server goes.
   std::unique_ptr<rpc::Server> Serve(const std::string& address = "127.0.0.1:0") {
@@ -105,6 +107,10 @@ class FakeJobService : public v1::JobService::Service {
   grpc::Status WatchJob(grpc::ServerContext* context, const v1::WatchJobRequest* q, WatchWriter* writer) override {
     if (!watch) return grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "the test does not expect this call");
     return rpc::ToGrpc(watch(*q, *context, *writer));
+  }
+  grpc::Status StreamMetrics(grpc::ServerContext* context, const v1::StreamMetricsRequest* q, MetricsWriter* writer) override {
+    if (!metrics) return grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "the test does not expect this call");
+    return rpc::ToGrpc(metrics(*q, *context, *writer));
   }
 };
 

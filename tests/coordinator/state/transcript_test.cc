@@ -355,10 +355,9 @@ class Transcript {
   std::string ShowCheckpoints(const std::string& name) const {
     std::string output;
     for (const v1::Checkpoint& c : CheckpointsOf(sim_.Job(name))) {
-      absl::StrAppend(&output, Show(c.artifact()), ": ",
-                      absl::StripPrefix(v1::CheckpointState_Name(c.state()), "CHECKPOINT_STATE_"),
-                      c.published() ? "" : ", not published", c.resume_point() ? ", resume point" : "", ", event ",
-                      c.event_sequence(), "\n");
+      absl::StrAppend(
+          &output, Show(c.artifact()), ": ", absl::StripPrefix(v1::CheckpointState_Name(c.state()), "CHECKPOINT_STATE_"),
+          c.published() ? "" : ", not published", c.resume_point() ? ", resume point" : "", ", event ", c.event_sequence(), "\n");
     }
     return output.empty() ? "no checkpoints\n" : output;
   }
