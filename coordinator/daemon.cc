@@ -112,9 +112,13 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Settings& settings) 
   metrics::SetBuildInfo(daemon->exposer_->registry(), "pixelrec-coordinator", PIXELREC_VERSION);
   daemon->instruments_ = std::make_unique<Instruments>(daemon->exposer_->registry());
 
-  absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Start(
-      {.policy = MakePolicy(config), .instruments = daemon->instruments_.get(), .compact_after = config.compact_after},
-      *std::move(journal));
+  daemon->series_ = Series::Start({.file = {.path = config.state_dir / "metrics.db"},
+                                   .complain = [](const std::string& text) { std::cerr << text << std::endl; }});
+  absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Start({.policy = MakePolicy(config),
+                                                                  .instruments = daemon->instruments_.get(),
+                                                                  .compact_after = config.compact_after,
+                                                                  .series = daemon->series_.get()},
+                                                                 *std::move(journal));
   if (!engine.ok()) {
     return engine.status();
   }
@@ -124,7 +128,8 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Settings& settings) 
   }
   JobService::Options job_options;
   job_options.roots = config.roots;
-  daemon->jobs_ = std::make_unique<JobService>(*daemon->engine_, daemon->logs_, *daemon->gate_, std::move(job_options));
+  daemon->jobs_ =
+      std::make_unique<JobService>(*daemon->engine_, daemon->logs_, *daemon->gate_, *daemon->series_, std::move(job_options));
   daemon->workers_ = std::make_unique<WorkerService>(*daemon->engine_, daemon->logs_, *daemon->gate_);
   if (absl::Status status = daemon->StartServers(config); !status.ok()) {
     return status;

@@ -13,6 +13,7 @@
 #include "coordinator/command_line.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/engine/instruments.h"
+#include "coordinator/series/series.h"
 #include "coordinator/service/access/audit_log.h"
 #include "coordinator/service/access/gate.h"
 #include "coordinator/service/job_service.h"
@@ -43,6 +44,7 @@ class Daemon {
 
   std::unique_ptr<metrics::Exposer> exposer_;
   std::unique_ptr<Instruments> instruments_;
+  std::unique_ptr<Series> series_;
   std::unique_ptr<Engine> engine_;
   LogRequests logs_;
   std::unique_ptr<rpc::Authenticator> authenticator_;  // null: everybody is the admin "local"

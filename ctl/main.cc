@@ -46,6 +46,8 @@ int Main(int argc, char** argv) {
   AddDescribe(app, session);
   AddWatch(app, session);
   AddEvents(app, session);
+  AddMetrics(app, session);
+  AddCheckpoints(app, session);
   AddExplain(app, session);
   AddLogs(app, session);
   AddAudit(app, session);

@@ -16,8 +16,8 @@ from matplotlib import pyplot  # noqa: E402
 from matplotlib.patches import Patch  # noqa: E402
 
 COLOURS = {
-    "waiting": "0.85", "paused": "0.7", "prepare": "#b39ddb", "start": "#90caf9", "compute": "#66bb6a", "lost_work": "#ef5350",
-    "restart": "#ffa726",
+    "waiting": "0.85", "paused": "0.7", "prepare": "#b39ddb", "start": "#90caf9", "data": "#26a69a", "compute": "#66bb6a",
+    "checkpoint": "#8d6e63", "lost_work": "#ef5350", "restart": "#ffa726",
 }  # fmt: skip
 
 
@@ -36,6 +36,11 @@ def main(picture):
     for span in spans:
         ranks = span["ranks"] or widest
         axes.barh(0, span["seconds"], left=instant(span["from"]) - start, height=ranks, align="edge", color=COLOURS[span["bucket"]])
+        # They are spread over the span; what they add up to is drawn at its end.
+        end = instant(span["from"]) - start + span["seconds"]
+        for stall in ("data", "checkpoint"):
+            end -= span[f"{stall}_seconds"]
+            axes.barh(0, span[f"{stall}_seconds"], left=end, height=ranks, align="edge", color=COLOURS[stall])
         if span["bucket"] == "compute" and span["seconds"] > 0.09 * story["seconds"]:
             label = f"generation {span['generation']}\nsteps {span['first_step']}-{span['last_step']}"
             axes.text(instant(span["from"]) - start + span["seconds"] / 2, ranks / 2, label, ha="center", va="center", fontsize=8)

@@ -88,6 +88,7 @@ void TrainerLink::TrainingStarted(int64_t step) {
 void TrainerLink::Progress(const train::ProgressRecord& progress) {
   v1::TrainerReport report;
   *report.mutable_progress() = ToProto(progress);
+  report.mutable_progress()->set_resident_bytes(process::ResidentBytes(0).value_or(0));
   Send(std::move(report));
 }
 

@@ -251,6 +251,17 @@ data::PrepareOptions ToPrepareOptions(const v1::TrainerPlan& plan) {
   return options;
 }
 
+namespace {
+
+v1::Stalls ToProto(const train::StallRecord& s) {
+  v1::Stalls to;
+  to.set_data_seconds(s.data_seconds);
+  to.set_checkpoint_seconds(s.checkpoint_seconds);
+  return to;
+}
+
+}  // namespace
+
 v1::Progress ToProto(const train::ProgressRecord& p) {
   v1::Progress to;
   to.set_epoch(p.epoch);
@@ -266,6 +277,8 @@ v1::Progress ToProto(const train::ProgressRecord& p) {
   to.set_eta_seconds(p.eta_seconds);
   to.set_section(p.section);
   to.set_section_fraction(p.section_fraction);
+  to.set_record(p.record);
+  *to.mutable_stalls() = ToProto(p.stalls);
   return to;
 }
 
@@ -314,6 +327,7 @@ v1::Artifact ToProto(const train::ArtifactRecord& a) {
   to.set_validation_loss(a.validation_loss);
   to.set_samples(a.samples);
   to.set_sample_digest(a.sample_digest);
+  *to.mutable_stalls() = ToProto(a.stalls);
   return to;
 }
 
@@ -330,6 +344,7 @@ v1::JobResult ToProto(const train::ResultRecord& r) {
   to.set_samples(r.samples);
   to.set_tokens(r.tokens);
   to.set_sample_digest(r.sample_digest);
+  *to.mutable_stalls() = ToProto(r.stalls);
   return to;
 }
 

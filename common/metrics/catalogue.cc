@@ -70,7 +70,8 @@ const HistogramDef<1> kGrpcServerHandlingSeconds{"pixelrec_grpc_server_handling_
                                                  "Time to answer an RPC, streams excluded.",
                                                  {{{"method"}}},
                                                  kRpcBounds};
-const GaugeDef<0> kStreamSubscribers{"pixelrec_stream_subscribers", Page::kCoordinator, "Open WatchJob streams.", {}};
+const GaugeDef<0> kStreamSubscribers{
+    "pixelrec_stream_subscribers", Page::kCoordinator, "Open WatchJob and StreamMetrics streams.", {}};
 const CounterDef<1> kStreamDroppedEventsTotal{
     "pixelrec_stream_dropped_events_total",
     Page::kCoordinator,

@@ -26,7 +26,10 @@ Now SystemNow() {
 Engine::Engine(Options options, std::unique_ptr<RecordLog> journal)
     : options_(std::move(options)),
       journal_(std::move(journal)),
-      turn_({.policy = options_.policy, .instruments = options_.instruments, .compact_after = options_.compact_after},
+      turn_({.policy = options_.policy,
+             .instruments = options_.instruments,
+             .compact_after = options_.compact_after,
+             .series = options_.series},
             *journal_) {}
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Start(Options options, std::unique_ptr<RecordLog> journal) {

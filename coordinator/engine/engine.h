@@ -33,6 +33,7 @@ class Engine {
     bool timed = true;
     Instruments* instruments = nullptr;  // may be null; outlives the engine
     int64_t compact_after = 20000;       // records appended to the journal
+    Series* series = nullptr;            // may be null: metrics are kept nowhere; outlives the engine
   };
 
   // Replays the journal and starts the thread. DATA_LOSS: the journal is damaged.

@@ -7,6 +7,7 @@
 #include "common/process/crash_point.h"
 #include "common/rpc/reasons.h"
 #include "coordinator/engine/instruments.h"
+#include "coordinator/series/series.h"
 #include "coordinator/state/replay.h"
 #include "coordinator/state/step.h"
 #include "coordinator/state/view.h"
@@ -135,6 +136,9 @@ void Turn::Perform(std::vector<Item>& items, std::vector<Outcome>& outcomes) {
     } else if (const auto* gone = std::get_if<WorkerDisconnected>(event)) {
       sessions_.erase(gone->session);
     }
+    if (options_.series != nullptr) {
+      KeepSeries(outcome);
+    }
     for (Action& action : outcome.actions) {
       process::CrashPoint("turn.acts");
       Act(action);
@@ -174,6 +178,23 @@ void Turn::DropListeners(const Deletion& deletion) {
   for (const std::shared_ptr<JobListener>& listener : it->second) {
     listener->Stopped(
         rpc::Refuse(absl::StatusCode::kNotFound, rpc::kJobNotFound, absl::StrCat("job ", deletion.job_id(), " was deleted")));
+  }
+}
+
+// A new job's number is a new one, unless the journal was lost and its numbers begin again: then an older job's series is not
+// this one's.
+void Turn::KeepSeries(const Outcome& outcome) {
+  for (const Action& action : outcome.actions) {
+    if (const auto* record = std::get_if<RecordPoint>(&action)) {
+      options_.series->Append(record->job_number, record->record, record->point);
+    } else if (const auto* publish = std::get_if<PublishEvent>(&action);
+               publish != nullptr && publish->event.has_state_change() &&
+               publish->event.state_change().from() == v1::JOB_STATE_UNSPECIFIED) {
+      options_.series->Forget(publish->job_number);
+    }
+  }
+  for (const Record& record : outcome.records) {
+    if (record.has_deletion()) options_.series->Forget(record.deletion().number());
   }
 }
 

@@ -24,6 +24,7 @@
 namespace pixelrec::coordinator {
 
 class Instruments;
+class Series;
 
 // A worker's open session.
 class WorkerSink {
@@ -48,6 +49,7 @@ class Turn {
     Policy policy;
     Instruments* instruments = nullptr;  // may be null; outlives this
     int64_t compact_after = 20000;       // records appended to the journal
+    Series* series = nullptr;            // of the jobs' metrics; may be null; outlives this
   };
   // What became of a client's request, and what it was about, as that is now.
   struct Answer {
@@ -89,6 +91,7 @@ class Turn {
   void Act(Action& action);
   Answer MakeAnswer(const Outcome& outcome) const;
   void DropListeners(const Deletion& deletion);
+  void KeepSeries(const Outcome& outcome);
   void Refuse(std::vector<Item>& items, const absl::Status& status);
   void MaybeCompact();
 

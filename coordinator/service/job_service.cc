@@ -5,6 +5,7 @@
 #include "common/rpc/reasons.h"
 #include "common/rpc/status.h"
 #include "coordinator/service/log_read.h"
+#include "coordinator/service/metrics_stream.h"
 #include "coordinator/service/paging.h"
 #include "coordinator/service/spec_paths.h"
 #include "coordinator/state/view.h"
@@ -31,9 +32,10 @@ absl::Status CheckSpec(v1::JobSpec& spec, const std::vector<std::filesystem::pat
 Caller CallerOf(const Call& call) { return {.name = call.caller.name, .may_change_any = call.caller.role == rpc::Role::kAdmin}; }
 
 // A stream that ends before it began.
-class Refusal final : public grpc::ServerWriteReactor<v1::WatchJobResponse> {
+template <typename Response>
+class Refusal final : public grpc::ServerWriteReactor<Response> {
  public:
-  explicit Refusal(const absl::Status& status) { Finish(rpc::ToGrpc(status)); }
+  explicit Refusal(const absl::Status& status) { this->Finish(rpc::ToGrpc(status)); }
   void OnDone() override { delete this; }
 };
 
@@ -181,6 +183,15 @@ ServerUnaryReactor* JobService::ListJobEvents(CallbackServerContext* context, co
   });
 }
 
+ServerUnaryReactor* JobService::ListCheckpoints(CallbackServerContext* context, const v1::ListCheckpointsRequest* request,
+                                                v1::ListCheckpointsResponse* response) {
+  return Admit(context, request, [&](const Call&) {
+    return Answer(context, [request, response](const State& state, Now) {
+      return coordinator::ListCheckpoints(state, *request, response);
+    });
+  });
+}
+
 ServerUnaryReactor* JobService::ListWorkers(CallbackServerContext* context, const v1::ListWorkersRequest* request,
                                             v1::ListWorkersResponse* response) {
   return Admit(context, request, [&](const Call&) {
@@ -193,11 +204,20 @@ grpc::ServerWriteReactor<v1::WatchJobResponse>* JobService::WatchJob(CallbackSer
                                                                      const v1::WatchJobRequest* request) {
   Call call = CallOf(*context, *request);
   if (absl::Status status = gate_.Admit(*context, call); !status.ok()) {
-    return new Refusal(status);
+    return new Refusal<v1::WatchJobResponse>(status);
   }
   WatchStream::Options options = options_.watch;
   options.still_good = [this, caller = call.caller] { return gate_.StillGood(caller); };
   return new WatchStream(engine_, *request, std::move(options));
+}
+
+grpc::ServerWriteReactor<v1::StreamMetricsResponse>* JobService::StreamMetrics(CallbackServerContext* context,
+                                                                               const v1::StreamMetricsRequest* request) {
+  Call call = CallOf(*context, *request);
+  if (absl::Status status = gate_.Admit(*context, call); !status.ok()) {
+    return new Refusal<v1::StreamMetricsResponse>(status);
+  }
+  return new MetricsStream(engine_, series_, *request, [this, caller = call.caller] { return gate_.StillGood(caller); });
 }
 
 ServerUnaryReactor* JobService::ReadJobLog(CallbackServerContext* context, const v1::ReadJobLogRequest* request,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "coordinator/engine/engine.h"
+#include "coordinator/series/series.h"
 #include "coordinator/service/access/gate.h"
 #include "coordinator/service/log_requests.h"
 #include "coordinator/service/watch_stream.h"
@@ -24,9 +25,9 @@ class JobService final : public v1::JobService::CallbackService {
     std::chrono::milliseconds log_timeout{5000};  // for a worker's answer
   };
 
-  // `engine`, `logs` and `gate` outlive the server that this is registered with.
-  JobService(Engine& engine, LogRequests& logs, Gate& gate, Options options)
-      : engine_(engine), logs_(logs), gate_(gate), options_(std::move(options)) {}
+  // `engine`, `logs`, `gate` and `series` outlive the server that this is registered with.
+  JobService(Engine& engine, LogRequests& logs, Gate& gate, Series& series, Options options)
+      : engine_(engine), logs_(logs), gate_(gate), series_(series), options_(std::move(options)) {}
 
   grpc::ServerUnaryReactor* SubmitJob(grpc::CallbackServerContext* context, const v1::SubmitJobRequest* request,
                                       v1::SubmitJobResponse* response) override;
@@ -48,8 +49,12 @@ class JobService final : public v1::JobService::CallbackService {
                                           v1::UndrainWorkerResponse* response) override;
   grpc::ServerWriteReactor<v1::WatchJobResponse>* WatchJob(grpc::CallbackServerContext* context,
                                                            const v1::WatchJobRequest* request) override;
+  grpc::ServerWriteReactor<v1::StreamMetricsResponse>* StreamMetrics(grpc::CallbackServerContext* context,
+                                                                     const v1::StreamMetricsRequest* request) override;
   grpc::ServerUnaryReactor* ListJobEvents(grpc::CallbackServerContext* context, const v1::ListJobEventsRequest* request,
                                           v1::ListJobEventsResponse* response) override;
+  grpc::ServerUnaryReactor* ListCheckpoints(grpc::CallbackServerContext* context, const v1::ListCheckpointsRequest* request,
+                                            v1::ListCheckpointsResponse* response) override;
   grpc::ServerUnaryReactor* ReadJobLog(grpc::CallbackServerContext* context, const v1::ReadJobLogRequest* request,
                                        v1::ReadJobLogResponse* response) override;
   grpc::ServerUnaryReactor* ListWorkers(grpc::CallbackServerContext* context, const v1::ListWorkersRequest* request,
@@ -69,6 +74,7 @@ class JobService final : public v1::JobService::CallbackService {
   Engine& engine_;
   LogRequests& logs_;
   Gate& gate_;
+  Series& series_;
   const Options options_;
 };
 

@@ -5,6 +5,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/rpc/reasons.h"
+#include "coordinator/state/checkpoint_list.h"
 #include "coordinator/state/view.h"
 
 namespace pixelrec::coordinator {
@@ -90,6 +91,34 @@ absl::Status ListJobEvents(const State& state, const v1::ListJobEventsRequest& r
     }
     *response->add_events() = events[i];
     bytes += events[i].ByteSizeLong();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ListCheckpoints(const State& state, const v1::ListCheckpointsRequest& request,
+                             v1::ListCheckpointsResponse* response) {
+  absl::StatusOr<int> size = PageSize(request.page_size(), kDefaultPage);
+  if (!size.ok()) {
+    return size.status();
+  }
+  absl::StatusOr<uint64_t> number = FindJob(state, request.job());
+  if (!number.ok()) {
+    return number.status();
+  }
+  // The token is the event of the last one sent: what is committed meanwhile shifts nothing.
+  uint64_t before = UINT64_MAX;
+  if (!request.page_token().empty() && (!absl::SimpleAtoi(request.page_token(), &before) || before == 0)) {
+    return rpc::Refuse(absl::StatusCode::kInvalidArgument, rpc::kBadPageToken, "page_token: not one that ListCheckpoints gave");
+  }
+  for (v1::Checkpoint& checkpoint : CheckpointsOf(state.jobs.at(*number))) {
+    if (checkpoint.event_sequence() >= before) {
+      continue;
+    }
+    if (response->checkpoints_size() == *size) {
+      response->set_next_page_token(absl::StrCat(response->checkpoints(*size - 1).event_sequence()));
+      break;
+    }
+    *response->add_checkpoints() = std::move(checkpoint);
   }
   return absl::OkStatus();
 }

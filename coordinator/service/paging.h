@@ -13,5 +13,7 @@ namespace pixelrec::coordinator {
 absl::Status ListJobs(const State& state, Now now, const v1::ListJobsRequest& request, v1::ListJobsResponse* response);
 absl::Status ListWorkers(const State& state, const v1::ListWorkersRequest& request, v1::ListWorkersResponse* response);
 absl::Status ListJobEvents(const State& state, const v1::ListJobEventsRequest& request, v1::ListJobEventsResponse* response);
+absl::Status ListCheckpoints(const State& state, const v1::ListCheckpointsRequest& request,
+                             v1::ListCheckpointsResponse* response);
 
 }  // namespace pixelrec::coordinator

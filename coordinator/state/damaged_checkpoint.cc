@@ -20,6 +20,8 @@ bool Stepper::FallBack(JobEntry& entry) {
   }
   if (found->kind() == v1::ARTIFACT_KIND_RECOVERY_CHECKPOINT) {
     *entry.record.add_reaping()->mutable_checkpoint() = *found;  // removed with the next publication
+  } else {
+    *entry.record.add_damaged() = *found;
   }
   checkpoints.erase(found);
   auto& unpublished = *entry.record.mutable_unpublished();

@@ -112,7 +112,14 @@ struct PublishEvent {
   v1::JobEvent event;
 };
 
-using Action = std::variant<SendToWorker, CloseSession, PublishEvent>;
+// For the job's series of metrics, ahead of the PublishEvent that tells of it. `record`: Progress.record; 0: none.
+struct RecordPoint {
+  uint64_t job_number = 0;
+  int64_t record = 0;
+  v1::MetricPoint point;
+};
+
+using Action = std::variant<SendToWorker, CloseSession, PublishEvent, RecordPoint>;
 
 // Result of one step. Actions may be performed only after `records` are durable.
 struct Outcome {

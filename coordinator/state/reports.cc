@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/state/failures.h"
+#include "coordinator/state/metric_point.h"
 #include "coordinator/state/reaping.h"
 #include "coordinator/state/stepper.h"
 #include "coordinator/state/stop.h"
@@ -50,6 +51,9 @@ void Stepper::On(const RankReported& reported) {
   seen = report.sequence();
   if (progress) {
     if (rank->rank() == 0) {
+      if (auto point = TrainingPoint(report, entry.progress, now_)) {
+        outcome_.actions.push_back(RecordPoint{entry.record.number(), report.trainer().progress().record(), *std::move(point)});
+      }
       entry.progress = report.trainer().progress();
       v1::JobEvent event;
       *event.mutable_time() = TimeUtil::MicrosecondsToTimestamp(now_.wall.count());
@@ -60,6 +64,9 @@ void Stepper::On(const RankReported& reported) {
     }
   } else {
     rank->set_sequence(report.sequence());
+    if (auto point = EvaluationPoint(report, entry.job(), now_); point.has_value() && rank->rank() == 0) {
+      outcome_.actions.push_back(RecordPoint{entry.record.number(), 0, *std::move(point)});
+    }
     switch (report.body_case()) {
       case RankReport::kTrainer:
         OnTrainer(entry, *rank, worker, report.trainer());
@@ -235,7 +242,8 @@ void Stepper::OnStaged(JobEntry& entry, GangRank& rank, WorkerEntry& worker, v1:
     RemovePath(checkpoints, artifact.path());
     *checkpoints.Add() = artifact;
     *job.mutable_checkpoint() = artifact;
-    // A path that is written again is not to be removed any more.
+    // A path that is written again is not damaged, nor to be removed, any more.
+    RemovePath(*entry.record.mutable_damaged(), artifact.path());
     auto& reaping = *entry.record.mutable_reaping();
     reaping.erase(std::remove_if(reaping.begin(), reaping.end(),
                                  [&](const Reaping& r) { return r.checkpoint().path() == artifact.path(); }),

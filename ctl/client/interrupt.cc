@@ -1,8 +1,8 @@
 #include "ctl/client/interrupt.h"
 
 #include <poll.h>
-#include <unistd.h>
 
+#include <cstdlib>
 #include <utility>
 
 namespace pixelrec::ctl {
@@ -27,7 +27,7 @@ void Interrupt::Wait() {
     if (fds[1].revents != 0) return;
     const int signal = signal_.Take();
     if (signal == 0) continue;
-    if (source_.stop_requested()) _exit(128 + signal);
+    if (source_.stop_requested()) std::quick_exit(128 + signal);  // a terminal that was taken over is given back first
     source_.request_stop();
   }
 }

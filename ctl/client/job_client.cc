@@ -167,6 +167,21 @@ absl::StatusOr<v1::ListJobEventsResponse> JobClient::Events(const std::string& j
   return all;
 }
 
+absl::StatusOr<v1::ListCheckpointsResponse> JobClient::Checkpoints(const std::string& job, int limit) {
+  v1::ListCheckpointsRequest page;
+  page.set_job(job);
+  v1::ListCheckpointsResponse all;
+  do {
+    page.set_page_size(std::min(limit - all.checkpoints_size(), kPageSize));
+    auto response = Call<v1::ListCheckpointsResponse>(&v1::JobService::Stub::ListCheckpoints, page);
+    if (!response.ok()) return response.status();
+    all.mutable_checkpoints()->MergeFrom(response->checkpoints());
+    all.set_next_page_token(response->next_page_token());
+    page.set_page_token(response->next_page_token());
+  } while (!page.page_token().empty() && all.checkpoints_size() < limit);
+  return all;
+}
+
 absl::StatusOr<v1::ReadJobLogResponse> JobClient::ReadLog(const v1::ReadJobLogRequest& request) {
   return Call<v1::ReadJobLogResponse>(&v1::JobService::Stub::ReadJobLog, request);
 }
@@ -184,15 +199,17 @@ absl::StatusOr<v1::ListWorkersResponse> JobClient::Workers() {
   return all;
 }
 
-absl::Status JobClient::Watch(const v1::WatchJobRequest& request, const OnUpdate& on_update, std::stop_token stop) {
+template <typename Response, typename Method, typename Request>
+absl::Status JobClient::Stream(Method method, const Request& request, const OnMessage<Response>& on_message,
+                               std::stop_token stop) {
   grpc::ClientContext context;
   rpc::SetDeadline(context, absl::ToChronoMilliseconds(kStreamDeadline));
   const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
-  std::unique_ptr<grpc::ClientReader<v1::WatchJobResponse>> reader = stub_->jobs->WatchJob(&context, request);
-  v1::WatchJobResponse response;
+  std::unique_ptr<grpc::ClientReader<Response>> reader = (stub_->jobs.get()->*method)(&context, request);
+  Response response;
   bool ended_here = false;
   while (reader->Read(&response)) {
-    if (!ended_here && !on_update(response)) {
+    if (!ended_here && !on_message(response)) {
       ended_here = true;
       context.TryCancel();
     }
@@ -201,6 +218,15 @@ absl::Status JobClient::Watch(const v1::WatchJobRequest& request, const OnUpdate
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE) Reconnect();
   if (ended_here || stop.stop_requested()) return absl::CancelledError("ended by the reader");
   return Explain(status, options_);
+}
+
+absl::Status JobClient::Watch(const v1::WatchJobRequest& request, const OnUpdate& on_update, std::stop_token stop) {
+  return Stream<v1::WatchJobResponse>(&v1::JobService::Stub::WatchJob, request, on_update, std::move(stop));
+}
+
+absl::Status JobClient::StreamMetrics(const v1::StreamMetricsRequest& request,
+                                      const OnMessage<v1::StreamMetricsResponse>& on_message, std::stop_token stop) {
+  return Stream<v1::StreamMetricsResponse>(&v1::JobService::Stub::StreamMetrics, request, on_message, std::move(stop));
 }
 
 }  // namespace pixelrec::ctl

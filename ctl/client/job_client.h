@@ -1,7 +1,7 @@
 // JobService as pixelrecctl calls it: every call has a deadline, and a call that may be repeated is, for as long as the
 // coordinator may be on its way back.
 //
-// Threads: one at a time, except that a Watch is cancelled from any thread.
+// Threads: one at a time, except that a stream is cancelled from any thread.
 // Errors: the coordinator's status; UNAVAILABLE "no coordinator at ADDRESS ..." where there is none;
 // UNAUTHENTICATED where one side doesn't take the other's certificate.
 #pragma once
@@ -33,8 +33,10 @@ class JobClient {
     // supervisor is bringing it back.
     absl::Duration retry_for = absl::Milliseconds(300);
   };
-  // One message of WatchJob; false ends the stream.
-  using OnUpdate = std::function<bool(const v1::WatchJobResponse&)>;
+  // One message of a stream; false ends it.
+  template <typename Response>
+  using OnMessage = std::function<bool(const Response&)>;
+  using OnUpdate = OnMessage<v1::WatchJobResponse>;
 
   // Connects with the first call. Errors as rpc::Dialer::Create().
   static absl::StatusOr<std::unique_ptr<JobClient>> Open(Options options);
@@ -49,6 +51,8 @@ class JobClient {
   absl::StatusOr<v1::Job> Resume(const v1::ResumeJobRequest& request);
   absl::StatusOr<v1::DeleteJobResponse> Delete(const v1::DeleteJobRequest& request);
   absl::StatusOr<v1::ListJobEventsResponse> Events(const std::string& job, uint64_t after_sequence);
+  // All pages up to `limit`, newest first.
+  absl::StatusOr<v1::ListCheckpointsResponse> Checkpoints(const std::string& job, int limit);
   absl::StatusOr<v1::ReadJobLogResponse> ReadLog(const v1::ReadJobLogRequest& request);
   absl::StatusOr<v1::ListWorkersResponse> Workers();
   absl::StatusOr<v1::Worker> Drain(const v1::DrainWorkerRequest& request);
@@ -57,6 +61,10 @@ class JobClient {
   // One WatchJob stream: OK when the coordinator ends it because the job has ended, CANCELLED when `stop` or `on_update` ended
   // it. Not repeated here; see JobFollower.
   absl::Status Watch(const v1::WatchJobRequest& request, const OnUpdate& on_update, std::stop_token stop);
+
+  // One StreamMetrics stream, in the same way: OK at the end of the series.
+  absl::Status StreamMetrics(const v1::StreamMetricsRequest& request, const OnMessage<v1::StreamMetricsResponse>& on_message,
+                             std::stop_token stop);
 
   const std::string& server() const { return options_.server; }
 
@@ -68,6 +76,8 @@ class JobClient {
   void Reconnect();
   template <typename Response, typename Method, typename Request>
   absl::StatusOr<Response> Call(Method method, const Request& request);
+  template <typename Response, typename Method, typename Request>
+  absl::Status Stream(Method method, const Request& request, const OnMessage<Response>& on_message, std::stop_token stop);
 
   const Options options_;
   const std::unique_ptr<rpc::Dialer> dialer_;

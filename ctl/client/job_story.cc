@@ -37,10 +37,26 @@ bool IsCheckpoint(const v1::Artifact& artifact) {
 // A generation's time in RUNNING, until it is known from where the next one went on.
 struct Training {
   StorySpan span;
-  std::optional<size_t> place = std::nullopt;                // of the span in the story, once closed
-  std::vector<std::pair<int64_t, absl::Time>> commits = {};  // of checkpoints: step, when
+  struct Commit {  // of a checkpoint
+    int64_t step;
+    absl::Time time;
+    v1::Stalls stalls;
+  };
+  std::optional<size_t> place = std::nullopt;  // of the span in the story, once closed
+  std::vector<Commit> commits = {};
+  v1::Stalls stalls = {};  // newest known
   bool failed = false;
 };
+
+// As much of them as fits into the span: they were measured by another clock, and a little earlier.
+void PutStalls(const v1::Stalls& stalls, StorySpan& span) {
+  const auto fit = [](double seconds, absl::Duration room) {
+    // A clock that was set back makes spans of less than nothing.
+    return std::clamp(absl::Seconds(seconds), absl::ZeroDuration(), std::max(absl::ZeroDuration(), room));
+  };
+  span.data = fit(stalls.data_seconds(), span.length());
+  span.checkpoint = fit(stalls.checkpoint_seconds(), span.length() - span.data);
+}
 
 class StoryTeller {
  public:
@@ -51,19 +67,25 @@ class StoryTeller {
     if (!training_) return;
     if (event.has_artifact()) {
       Reach(event.artifact().step());
-      if (IsCheckpoint(event.artifact())) training_->commits.emplace_back(event.artifact().step(), time);
+      if (IsCheckpoint(event.artifact()))
+        training_->commits.push_back({event.artifact().step(), time, event.artifact().stalls()});
+      if (event.artifact().has_stalls()) training_->stalls = event.artifact().stalls();
     }
+    if (event.has_result()) training_->stalls = event.result().stalls();
     if (event.has_epoch_result()) Reach(event.epoch_result().step());
   }
 
   JobStory End(const v1::Job& job, absl::Time now) {
     if (job.has_progress()) Reach(job.progress().step());
+    if (training_ && job.progress().has_stalls() && job.generation() == training_->span.generation)
+      training_->stalls = job.progress().stalls();
     if (!HasEnded(job.state())) {
       Close(open_ ? std::max(now, open_->from) : now);
     } else if (job.state() != v1::JOB_STATE_SUCCEEDED && training_) {
       training_->failed = true;  // what follows the last checkpoint is in no result
       Settle(job.checkpoint().step());
     }
+    if (training_ && training_->place) PutStalls(training_->stalls, story_.spans[*training_->place]);
     for (const StorySpan& span : story_.spans) story_.total += span.length();
     return std::move(story_);
   }
@@ -119,8 +141,9 @@ class StoryTeller {
     StorySpan whole = story_.spans[*training.place];
     StorySpan rest = whole;
     const auto commit =
-        std::find_if(training.commits.begin(), training.commits.end(), [&](const auto& c) { return c.first == kept; });
-    whole.to = rest.from = commit == training.commits.end() ? whole.from : std::min(commit->second, whole.to);
+        std::find_if(training.commits.begin(), training.commits.end(), [&](const auto& c) { return c.step == kept; });
+    whole.to = rest.from = commit == training.commits.end() ? whole.from : std::min(commit->time, whole.to);
+    if (commit != training.commits.end()) PutStalls(commit->stalls, whole);
     whole.last_step = std::max(whole.first_step - 1, std::min(training.span.last_step, kept));
     rest.first_step = whole.last_step + 1;
     rest.last_step = training.span.last_step;
@@ -151,8 +174,12 @@ absl::string_view BucketName(TimeBucket bucket) {
       return "prepare";
     case TimeBucket::kStart:
       return "start";
+    case TimeBucket::kData:
+      return "data";
     case TimeBucket::kCompute:
       return "compute";
+    case TimeBucket::kCheckpoint:
+      return "checkpoint";
     case TimeBucket::kLostWork:
       return "lost_work";
     case TimeBucket::kRestart:
@@ -164,7 +191,9 @@ absl::string_view BucketName(TimeBucket bucket) {
 absl::Duration JobStory::In(TimeBucket bucket) const {
   absl::Duration sum;
   for (const StorySpan& span : spans) {
-    if (span.bucket == bucket) sum += span.length();
+    if (span.bucket == bucket) sum += span.length() - span.data - span.checkpoint;
+    if (bucket == TimeBucket::kData) sum += span.data;
+    if (bucket == TimeBucket::kCheckpoint) sum += span.checkpoint;
   }
   return sum;
 }

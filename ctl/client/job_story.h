@@ -16,16 +16,19 @@
 namespace pixelrec::ctl {
 
 enum class TimeBucket {
-  kWaiting,   // for workers
-  kPaused,    // by the user
-  kPrepare,   // the dataset
-  kStart,     // ranks load and meet
-  kCompute,   // training and evaluation that the result holds
-  kLostWork,  // steps after the checkpoint that the next generation went on from
-  kRestart,   // from a failure to the next start
+  kWaiting,     // for workers
+  kPaused,      // by the user
+  kPrepare,     // the dataset
+  kStart,       // ranks load and meet
+  kData,        // steps that wait for their batches
+  kCompute,     // training and evaluation that the result holds
+  kCheckpoint,  // training that stands still for a checkpoint or the best model
+  kLostWork,    // steps after the checkpoint that the next generation went on from
+  kRestart,     // from a failure to the next start
 };
-inline constexpr std::array kTimeBuckets = {TimeBucket::kWaiting, TimeBucket::kPaused,   TimeBucket::kPrepare, TimeBucket::kStart,
-                                            TimeBucket::kCompute, TimeBucket::kLostWork, TimeBucket::kRestart};
+inline constexpr std::array kTimeBuckets = {TimeBucket::kWaiting,    TimeBucket::kPaused,   TimeBucket::kPrepare,
+                                            TimeBucket::kStart,      TimeBucket::kData,     TimeBucket::kCompute,
+                                            TimeBucket::kCheckpoint, TimeBucket::kLostWork, TimeBucket::kRestart};
 absl::string_view BucketName(TimeBucket bucket);  // "lost_work"
 
 struct StorySpan {
@@ -36,6 +39,8 @@ struct StorySpan {
   int64_t first_step = 0;  // of training; last_step < first_step: none is known
   int64_t last_step = -1;
   std::string text;  // the coordinator's reason
+  // Of a span of kCompute, spread over it: what belongs to kData and kCheckpoint instead.
+  absl::Duration data, checkpoint;
   absl::Duration length() const { return to - from; }
 };
 

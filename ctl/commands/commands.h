@@ -16,6 +16,8 @@ void AddList(CLI::App& app, Session& session);
 void AddDescribe(CLI::App& app, Session& session);
 void AddWatch(CLI::App& app, Session& session);
 void AddEvents(CLI::App& app, Session& session);
+void AddCheckpoints(CLI::App& app, Session& session);
+void AddMetrics(CLI::App& app, Session& session);
 void AddExplain(CLI::App& app, Session& session);
 void AddLogs(CLI::App& app, Session& session);
 void AddAudit(CLI::App& app, Session& session);

@@ -2,10 +2,14 @@
 
 #include <memory>
 #include <ostream>
+#include <stop_token>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "ctl/client/job_follower.h"
+#include "ctl/client/metrics_reader.h"
 #include "ctl/exit_code.h"
+#include "ctl/live/live_view.h"
 #include "ctl/render/follow_view.h"
 #include "ctl/render/result_text.h"
 #include "google/protobuf/util/json_util.h"
@@ -30,14 +34,11 @@ std::string ServerFlag(const Session& session) {
   return session.connection.server.empty() ? "" : absl::StrCat(" --server ", session.connection.server);
 }
 
-int FollowJob(const Session& session, JobClient& client, const std::string& job, FollowStyle style, uint64_t after_sequence,
-              const Interrupt& interrupt) {
-  FollowView::Options view_options;
-  view_options.out = &session.out;
-  view_options.zone = session.zone;
-  view_options.columns = session.columns;
-  const std::unique_ptr<FollowView> view = style == FollowStyle::kShow ? FollowView::Create(view_options) : nullptr;
+namespace {
 
+// `view` may be null.
+int Follow(const Session& session, JobClient& client, const std::string& job, FollowView* view, FollowStyle style,
+           uint64_t after_sequence, std::stop_token stop) {
   JobFollower::Observer observer;
   observer.on_event = [&](const v1::JobEvent& event, const v1::Job& now) {
     if (view != nullptr) view->Show(event, now);
@@ -50,7 +51,7 @@ int FollowJob(const Session& session, JobClient& client, const std::string& job,
   options.job = job;
   options.after_sequence = after_sequence;
   JobFollower follower(client, options, observer);
-  const absl::StatusOr<v1::Job> ended = follower.Run(interrupt.token());
+  const absl::StatusOr<v1::Job> ended = follower.Run(std::move(stop));
   if (view != nullptr) view->Finish();
 
   if (ended.ok()) {
@@ -66,6 +67,31 @@ int FollowJob(const Session& session, JobClient& client, const std::string& job,
   const int code = session.Fail(ended.status());
   if (code == kExitUnavailable) session.err << hints << std::flush;
   return code;
+}
+
+}  // namespace
+
+int FollowJob(const Session& session, JobClient& client, const std::string& job, FollowStyle style, uint64_t after_sequence,
+              const Interrupt& interrupt) {
+  FollowView::Options options;
+  options.out = &session.out;
+  options.zone = session.zone;
+  options.columns = session.columns;
+  const std::unique_ptr<FollowView> view = style == FollowStyle::kShow ? FollowView::Create(options) : nullptr;
+  return Follow(session, client, job, view.get(), style, after_sequence, interrupt.token());
+}
+
+int FollowOnScreen(const Session& session, JobClient& client, const std::string& job, uint64_t after_sequence,
+                   const Interrupt& interrupt, std::unique_ptr<Terminal> terminal) {
+  std::stop_source detach;
+  const std::stop_callback interrupted(interrupt.token(), [&detach] { detach.request_stop(); });
+  LiveView view({.terminal = std::move(terminal), .zone = session.zone, .on_quit = [&detach] { detach.request_stop(); }});
+  // Without the past the curve begins here: an older coordinator keeps none.
+  ReadMetrics(
+      client, {.job = job, .reconnect_for = absl::ZeroDuration()}, [&view](const v1::MetricPoint& point) { view.Recall(point); },
+      detach.get_token())
+      .IgnoreError();
+  return Follow(session, client, job, &view, FollowStyle::kShow, after_sequence, detach.get_token());
 }
 
 }  // namespace pixelrec::ctl

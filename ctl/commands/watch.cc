@@ -1,4 +1,4 @@
-// pixelrecctl watch: a running job's progress until it ends.
+// pixelrecctl watch: a running job's progress until it ends, on a terminal as a whole screen.
 #include <memory>
 #include <string>
 
@@ -15,6 +15,9 @@ struct WatchOptions {
 };
 
 int Watch(const Session& session, const WatchOptions& options) {
+  const bool table = options.format == OutputFormat::kTable;
+  // Both before any thread, as they block signals. A terminal that can't be drawn on gets lines.
+  auto terminal = table && session.columns > 0 ? Terminal::Install() : absl::FailedPreconditionError("not wanted");
   auto interrupt = Interrupt::Install();
   if (!interrupt.ok()) return session.Fail(interrupt.status());
   auto client = session.Connect();
@@ -22,7 +25,8 @@ int Watch(const Session& session, const WatchOptions& options) {
   // A name means the newest job that has it now; the id goes on meaning that one.
   const absl::StatusOr<v1::Job> job = (*client)->Get(options.job);
   if (!job.ok()) return session.Fail(job.status());
-  const FollowStyle style = options.format == OutputFormat::kTable ? FollowStyle::kShow : FollowStyle::kJsonLines;
+  if (terminal.ok()) return FollowOnScreen(session, **client, job->job_id(), options.after, **interrupt, *std::move(terminal));
+  const FollowStyle style = table ? FollowStyle::kShow : FollowStyle::kJsonLines;
   return FollowJob(session, **client, job->job_id(), style, options.after, **interrupt);
 }
 
@@ -30,7 +34,8 @@ int Watch(const Session& session, const WatchOptions& options) {
 
 void AddWatch(CLI::App& app, Session& session) {
   auto options = std::make_shared<WatchOptions>();
-  CLI::App* const command = app.add_subcommand("watch", "Follow a job until it ends; Ctrl-C detaches");
+  CLI::App* const command =
+      app.add_subcommand("watch", "Follow a job until it ends, on a terminal as a live screen; q or Ctrl-C detaches");
   command->add_option("job", options->job, "Job id, the beginning of one, or a job's name")->required();
   command->add_option("--after", options->after, "Only events behind this sequence number");
   AddOutputOption(*command, options->format);

@@ -17,10 +17,15 @@ using Json = nlohmann::ordered_json;
 
 std::string Length(absl::Duration length) { return SecondsText(absl::ToDoubleSeconds(length)); }
 
+// "; 1.5 s waiting for data"; empty where it is next to nothing.
+std::string Stalled(absl::Duration length, const char* what) {
+  return length < absl::Milliseconds(50) ? "" : absl::StrCat("; ", Length(length), " ", what);
+}
+
 std::string Words(const StorySpan& span) {
   switch (span.bucket) {
     case TimeBucket::kCompute:
-      return "trains";
+      return absl::StrCat("trains", Stalled(span.data, "waiting for data"), Stalled(span.checkpoint, "for checkpoints"));
     case TimeBucket::kLostWork:
       return "trains, but no checkpoint kept it";
     case TimeBucket::kStart:
@@ -105,6 +110,8 @@ std::string StoryData(const v1::Job& job, const JobStory& story, OutputFormat fo
                      {"ranks", span.ranks},
                      {"first_step", span.first_step},
                      {"last_step", span.last_step},
+                     {"data_seconds", Seconds(span.data)},
+                     {"checkpoint_seconds", Seconds(span.checkpoint)},
                      {"what", Words(span)}});
   }
   for (const StoryFailure& f : story.failures) {

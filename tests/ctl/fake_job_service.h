@@ -23,6 +23,7 @@ class FakeJobService : public v1::JobService::Service {
   template <typename Request, typename Response>
   using Handler = std::function<absl::StatusOr<Response>(const Request&)>;
   using WatchWriter = grpc::ServerWriter<v1::WatchJobResponse>;
+  using MetricsWriter = grpc::ServerWriter<v1::StreamMetricsResponse>;
 
   Handler<v1::SubmitJobRequest, v1::SubmitJobResponse> submit;
   Handler<v1::GetJobRequest, v1::GetJobResponse> get;
@@ -34,9 +35,11 @@ class FakeJobService : public v1::JobService::Service {
   Handler<v1::DrainWorkerRequest, v1::DrainWorkerResponse> drain;
   Handler<v1::UndrainWorkerRequest, v1::UndrainWorkerResponse> undrain;
   Handler<v1::ListJobEventsRequest, v1::ListJobEventsResponse> events;
+  Handler<v1::ListCheckpointsRequest, v1::ListCheckpointsResponse> checkpoints;
   Handler<v1::ReadJobLogRequest, v1::ReadJobLogResponse> log;
   Handler<v1::ListWorkersRequest, v1::ListWorkersResponse> workers;
   std::function<absl::Status(const v1::WatchJobRequest&, grpc::ServerContext&, WatchWriter&)> watch;
+  std::function<absl::Status(const v1::StreamMetricsRequest&, grpc::ServerContext&, MetricsWriter&)> metrics;
 
   // Serves on `address` ("127.0.0.1:0": any port) until the returned server goes.
   std::unique_ptr<rpc::Server> Serve(const std::string& address = "127.0.0.1:0") {
@@ -91,6 +94,10 @@ class FakeJobService : public v1::JobService::Service {
   grpc::Status ListJobEvents(grpc::ServerContext*, const v1::ListJobEventsRequest* q, v1::ListJobEventsResponse* p) override {
     return Answer(events, *q, *p);
   }
+  grpc::Status ListCheckpoints(grpc::ServerContext*, const v1::ListCheckpointsRequest* q,
+                               v1::ListCheckpointsResponse* p) override {
+    return Answer(checkpoints, *q, *p);
+  }
   grpc::Status ReadJobLog(grpc::ServerContext*, const v1::ReadJobLogRequest* q, v1::ReadJobLogResponse* p) override {
     return Answer(log, *q, *p);
   }
@@ -100,6 +107,10 @@ class FakeJobService : public v1::JobService::Service {
   grpc::Status WatchJob(grpc::ServerContext* context, const v1::WatchJobRequest* q, WatchWriter* writer) override {
     if (!watch) return grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "the test does not expect this call");
     return rpc::ToGrpc(watch(*q, *context, *writer));
+  }
+  grpc::Status StreamMetrics(grpc::ServerContext* context, const v1::StreamMetricsRequest* q, MetricsWriter* writer) override {
+    if (!metrics) return grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "the test does not expect this call");
+    return rpc::ToGrpc(metrics(*q, *context, *writer));
   }
 };
 

@@ -85,6 +85,55 @@ TEST(Story, IsToldInWordsAndAsData) {
   EXPECT_EQ(data["spans"][3]["from"], "2025-11-24T16:00:06.000000Z");
 }
 
+// Waiting for data and standing still for checkpoints are taken out of the training that they are spread over; what is lost is
+// lost whole.
+TEST(Story, StallsAreBucketsOfTheirOwn) {
+  const auto saved = [](int step, const char* stalls) {
+    return absl::StrCat("artifact { kind: ARTIFACT_KIND_RECOVERY_CHECKPOINT step: ", step, " stalls { ", stalls, " } }");
+  };
+  const std::string begin = At(0, To("STARTING", "ranks: 2"), 1) + At(1, To("RUNNING", "ranks: 2"), 1) +
+                            At(21, saved(20, "data_seconds: 3 checkpoint_seconds: 2"), 1) +
+                            At(31, saved(30, "data_seconds: 5 checkpoint_seconds: 4"), 1) +
+                            At(41, "failure { generation: 1 step: 40 rank: 0 }", 1) + At(41, To("RECOVERING"), 1) +
+                            At(42, To("STARTING", "ranks: 2 from_step: 30"), 2) +
+                            At(44, To("RUNNING", "ranks: 2 from_step: 30"), 2);
+  const JobStory ended =
+      Story(FinishedJob(),
+            begin + At(60, "result { stalls { data_seconds: 1.5 checkpoint_seconds: 0.5 } }", 2) + At(64, To("SUCCEEDED"), 2));
+  ExpectAddsUp(ended, 64);
+  ExpectSeconds(ended, TimeBucket::kData, 5 + 1.5);
+  ExpectSeconds(ended, TimeBucket::kCheckpoint, 4 + 0.5);
+  ExpectSeconds(ended, TimeBucket::kCompute, 30 - 9 + 20 - 2);
+  ExpectSeconds(ended, TimeBucket::kLostWork, 10);
+  EXPECT_EQ(ended.Goodput(), 39.0 / 64);
+  const std::string text = StoryText(FinishedJob(), ended, absl::UTCTimeZone());
+  EXPECT_THAT(text, HasSubstr("trains; 5.0 s waiting for data; 4.0 s for checkpoints\n"));
+  EXPECT_THAT(text, HasSubstr("checkpoint  4.5 s    7.0%\n"));
+  EXPECT_EQ(nlohmann::json::parse(StoryData(FinishedJob(), ended, OutputFormat::kJson))["ledger_seconds"]["data"], 6.5);
+
+  // While it runs, the newest progress tells; its clock may be ahead of what the events say.
+  v1::Job running = SampleJob();
+  running.mutable_progress()->mutable_stalls()->set_data_seconds(2);
+  running.mutable_progress()->mutable_stalls()->set_checkpoint_seconds(100);
+  const JobStory now = Story(running, begin, 54);
+  ExpectAddsUp(now, 54);
+  ExpectSeconds(now, TimeBucket::kData, 5 + 2);
+  ExpectSeconds(now, TimeBucket::kCheckpoint, 4 + 8);
+
+  // Of a job that fell back to the checkpoint before, only what that one holds counts.
+  v1::Job failed = SampleJob();
+  failed.set_state(v1::JOB_STATE_FAILED);
+  failed.mutable_checkpoint()->set_step(20);
+  const JobStory back =
+      Story(failed, At(0, To("RUNNING", "ranks: 2"), 1) + At(20, saved(20, "data_seconds: 3 checkpoint_seconds: 2"), 1) +
+                        At(30, saved(30, "data_seconds: 5 checkpoint_seconds: 4"), 1) +
+                        At(40, "failure { generation: 1 step: 40 }", 1) + At(40, To("FAILED"), 1));
+  ExpectAddsUp(back, 40);
+  ExpectSeconds(back, TimeBucket::kData, 3);
+  ExpectSeconds(back, TimeBucket::kCompute, 15);
+  ExpectSeconds(back, TimeBucket::kLostWork, 20);
+}
+
 // Without a checkpoint the whole generation was for nothing.
 TEST(Story, AGenerationWithoutACheckpointIsLost) {
   const JobStory story = Story(SampleJob(),

@@ -22,10 +22,12 @@ TABLE = {
     # Pure: of common, only the names of refusals.
     "coordinator/state": (PROTO, "common/rpc/reasons.h"),
     "coordinator/journal": ("common",),
-    "coordinator/engine": (PROTO, "common", "coordinator/state", "coordinator/journal"),
+    # Metrics of jobs: beside the state, which knows nothing of it (docs/adr/0013).
+    "coordinator/series": (PROTO, "common"),
+    "coordinator/engine": (PROTO, "common", "coordinator/state", "coordinator/journal", "coordinator/series"),
     # The state for its read-only views; it never steps it.
-    "coordinator/service": (PROTO, "common", "coordinator/engine", "coordinator/state"),
-    "coordinator/main": (PROTO, "common", "coordinator/service", "coordinator/engine", "coordinator/journal", "coordinator/state"),
+    "coordinator/service": (PROTO, "common", "coordinator/engine", "coordinator/series", "coordinator/state"),
+    "coordinator/main": (PROTO, "common", "coordinator/service", "coordinator/engine", "coordinator/journal", "coordinator/series", "coordinator/state"),
     "worker/channel": (PROTO, "common"),
     "worker/agent": (PROTO, "common", "worker/channel"),
     "worker/main": (PROTO, "common", "worker/agent"),
@@ -54,7 +56,7 @@ TORCH_ROOMS = {"worker/model", "worker/dist", "worker/train", "worker/eval", "wo
 GUARDED = {
     r"(torch|ATen|c10|gloo)/": ("LibTorch", TORCH_ROOMS),
     r"(grpc|grpcpp)/": ("gRPC", {"common/rpc", "coordinator/service", "coordinator/main", "worker/agent", "worker/main", "ctl"}),
-    r"sqlite3\.h": ("SQLite", {"coordinator/journal"}),
+    r"sqlite3\.h": ("SQLite", {"coordinator/journal", "coordinator/series"}),
     r"yaml-cpp/": ("yaml-cpp", {"common/config", "ctl"}),
     r"sentencepiece": ("SentencePiece", {"worker/tokenizer"}),
     r"csv\.h": ("libcsv", {"worker/data"}),

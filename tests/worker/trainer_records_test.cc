@@ -31,5 +31,14 @@ TEST(TrainerRecords, EachLlmHasItsZeroStageOrThatOfTheJob) {
   EXPECT_EQ(job.user_zero_stage, 0);
 }
 
+TEST(TrainerRecords, WhatTrainingWaitedForIsToldWithProgressCheckpointsAndTheResult) {
+  const train::StallRecord stalls{.data_seconds = 1.5, .checkpoint_seconds = 2.5};
+  const v1::Progress progress = ToProto(train::ProgressRecord{.step = 7, .record = 3, .stalls = stalls});
+  EXPECT_EQ(progress.record(), 3);
+  EXPECT_EQ(progress.stalls().data_seconds(), 1.5);
+  EXPECT_EQ(ToProto(train::ArtifactRecord{.stalls = stalls}).stalls().checkpoint_seconds(), 2.5);
+  EXPECT_EQ(ToProto(train::ResultRecord{.stalls = stalls}).stalls().checkpoint_seconds(), 2.5);
+}
+
 }  // namespace
 }  // namespace pixelrec

@@ -82,7 +82,9 @@ void ProgressLog::Step(const StepOutcome& step, int epoch) {
            .step_seconds = seconds_ / static_cast<double>(steps_),
            .eta_seconds = mean_step_seconds_ * static_cast<double>(s_.total_steps - s_.position.step),
            .section = "train",
-           .section_fraction = static_cast<double>(s_.position.step_in_epoch) / static_cast<double>(s_.steps_per_epoch)};
+           .section_fraction = static_cast<double>(s_.position.step_in_epoch) / static_cast<double>(s_.steps_per_epoch),
+           .record = last_.record + 1,
+           .stalls = stalls_};
   link_.Progress(last_);
   Scalar("tokens_per_second", last_.tokens_per_second);
   MetricsRecord record{.section = "train",
@@ -116,6 +118,7 @@ void ProgressLog::Section(const std::string& section, double fraction, int epoch
   progress.total_steps = s_.total_steps;
   progress.section = section;
   progress.section_fraction = fraction;
+  progress.stalls = stalls_;
   link_.Progress(progress);
 }
 

@@ -23,6 +23,8 @@ class ProgressLog {
   // once.
   static absl::StatusOr<std::unique_ptr<ProgressLog>> Open(const Session& session, WorkerLink& link);
 
+  // What the records from here on say of the time that was lost.
+  void Stalled(const StallRecord& stalls) { stalls_ = stalls; }
   void Step(const StepOutcome& step, int epoch);
   // A section that isn't counted in steps: "validate", "evaluate".
   void Section(const std::string& section, double fraction, int epoch);
@@ -47,6 +49,7 @@ class ProgressLog {
   double seconds_ = 0;
   double mean_step_seconds_ = 0;  // exponential mean, for the estimate of what is left
   ProgressRecord last_;
+  StallRecord stalls_;
   std::chrono::steady_clock::time_point last_section_{};
 };
 

@@ -149,6 +149,13 @@ struct TrainJob {
   storage::FileSystem* files = &storage::RealFileSystem();  // where checkpoints and best_model/ are written
 };
 
+// What of this generation's time went into neither training nor evaluation: waiting for batches (of each step, the rank that
+// waited longest), standing still for checkpoints and best_model/ (by rank 0's clock, which waits for the others' parts).
+struct StallRecord {
+  double data_seconds = 0;
+  double checkpoint_seconds = 0;
+};
+
 struct ProgressRecord {
   int epoch = 0;  // from 1
   int epochs = 0;
@@ -163,6 +170,8 @@ struct ProgressRecord {
   double eta_seconds = 0;
   std::string section;  // "load", "train", "validate", "evaluate", "export"
   double section_fraction = 0;
+  int64_t record = 0;  // number of the training record that the figures are of, from 1; 0: of none yet
+  StallRecord stalls;
 };
 
 struct TopAccuracy {
@@ -207,6 +216,7 @@ struct ArtifactRecord {
   // Of a checkpoint, as in EpochRecord.
   int64_t samples = 0;
   std::string sample_digest;
+  StallRecord stalls;  // up to when it was announced
 };
 
 struct ResultRecord {
@@ -223,6 +233,7 @@ struct ResultRecord {
   int64_t samples = 0;
   int64_t tokens = 0;
   std::string sample_digest;
+  StallRecord stalls;
 };
 
 struct StopRequest {

@@ -21,6 +21,7 @@
 #include "worker/train/progress_log.h"
 #include "worker/train/ranking_record.h"
 #include "worker/train/session.h"
+#include "worker/train/stall_clock.h"
 #include "worker/train/training_step.h"
 #include "worker/train/validation.h"
 
@@ -74,6 +75,8 @@ class Trainer {
       if (!done.ok()) return done.status();
       train_seconds_ += done->seconds;
       s_.whereabouts->Enter(dist::Section::kReport);
+      data_stall_ += done->data_seconds;
+      log_.Stalled(stalls());
       log_.Step(*done, epoch());
       if (auto status = AfterStep(*done); !status.ok()) return status;
     }
@@ -106,6 +109,7 @@ class Trainer {
 
   // One at a time: a disk that is slower than the interval slows training down rather than filling memory with copies.
   void StartCheckpoint(ArtifactKind kind) {
+    const StallClock::Scope stall(checkpoint_stall_);
     ConcludeCheckpoint();
     last_checkpoint_ = Clock::now();
     s_.whereabouts->Enter(dist::Section::kCopyCheckpoint);
@@ -118,19 +122,24 @@ class Trainer {
   // A checkpoint that can't be written doesn't end the job: it is reported, and the one before stays.
   void ConcludeCheckpoint() {
     s_.whereabouts->Enter(dist::Section::kWriteCheckpoint);
+    const StallClock::Scope stall(checkpoint_stall_);
     auto staged = checkpoint_.Conclude();
     if (staged.ok() && *staged) Announce(**staged);
     if (!staged.ok() && s_.is_rank_zero())
       link_.Notice(true, absl::StrCat("a checkpoint failed, training goes on: ", staged.status().message()));
   }
 
-  void Announce(const ArtifactRecord& artifact) {
+  void Announce(ArtifactRecord artifact) {
+    artifact.stalls = stalls();
     link_.ArtifactStaged(artifact);
-    staged_.push_back(artifact);
+    staged_.push_back(std::move(artifact));
   }
+
+  StallRecord stalls() const { return {.data_seconds = data_stall_, .checkpoint_seconds = checkpoint_stall_.seconds()}; }
 
   absl::Status AwaitCommits() {
     s_.whereabouts->Enter(dist::Section::kAwaitCommit);
+    const StallClock::Scope stall(checkpoint_stall_);
     for (const ArtifactRecord& artifact : std::exchange(staged_, {})) {
       if (auto status = link_.WaitUntilCommitted(artifact.path, artifact.step); !status.ok()) return status;
     }
@@ -172,6 +181,7 @@ class Trainer {
   // one before stays, and with it what counts as the best so far: a later epoch is measured against that.
   absl::StatusOr<bool> StageBest(double validation_loss, std::optional<ArtifactRecord>& best_model) {
     s_.whereabouts->Enter(dist::Section::kWriteModel);
+    const StallClock::Scope stall(checkpoint_stall_);
     const WholeWeights weights = GatherWeights(s_);
     absl::Status status;
     if (s_.is_rank_zero()) {
@@ -204,6 +214,7 @@ class Trainer {
   }
 
   at::Tensor EncodeItems(const std::string& section) {
+    log_.Stalled(stalls());
     s_.whereabouts->Enter(dist::Section::kEncode);
     return eval::EncodeAllItems(*s_.dataset, *s_.hllm, s_.group, [&](double fraction) {
       log_.Section(section, fraction, epoch());
@@ -241,7 +252,8 @@ class Trainer {
                         .train_seconds = train_seconds_,
                         .samples = s_.position.samples,
                         .tokens = s_.position.tokens,
-                        .sample_digest = s_.position.digest.Hex()};
+                        .sample_digest = s_.position.digest.Hex(),
+                        .stalls = stalls()};
     RankTest(*s_.dataset, ranks, s_.job.ks, result);
     result.evaluation_seconds = evaluation_seconds_ + SecondsSince(start);
     log_.Result(result);
@@ -257,6 +269,8 @@ class Trainer {
   std::vector<ArtifactRecord> staged_;  // not known to be committed yet
   double train_seconds_ = 0;
   double evaluation_seconds_ = 0;
+  double data_stall_ = 0;
+  StallClock checkpoint_stall_;
   Clock::time_point epoch_start_;
   Clock::time_point last_checkpoint_;
 };

@@ -96,11 +96,14 @@ void TrainingStep::Reduce(const Sums& mine, const StepFlags& flags, StepOutcome&
   StepRecord& record = outcome.record;
   // One small reduction carries everything else that all ranks must agree on.
   const std::optional<StopRequest> stop = link_.StopRequested();
+  // A place for each rank, since the sum of their times says nothing: all wait for the slowest.
+  at::Tensor waited = at::zeros({s_.group.world_size()}, at::kDouble);
+  waited.mutable_data_ptr<double>()[s_.job.rank] = record.data_seconds;
   at::Tensor reduced = at::cat(
       {at::tensor({mine.loss, static_cast<double>(record.samples), static_cast<double>(record.tokens), stop ? 1.0 : 0.0,
                    stop && stop->checkpoint ? 1.0 : 0.0, flags.checkpoint_due ? 1.0 : 0.0, flags.checkpoint_written ? 1.0 : 0.0},
                   at::kDouble),
-       mine.statistics});
+       mine.statistics, waited});
   s_.group.AllReduceSum(reduced);
   const double* sums = reduced.const_data_ptr<double>();
   record.loss = sums[0];
@@ -111,6 +114,8 @@ void TrainingStep::Reduce(const Sums& mine, const StepFlags& flags, StepOutcome&
   outcome.checkpoint_due = sums[5] > 0;
   outcome.checkpoint_written = sums[6] == s_.group.world_size();
   const double* statistics = sums + 7;
+  const double* waits = statistics + model::kNceStatistics;
+  outcome.data_seconds = *std::max_element(waits, waits + s_.group.world_size());
   const double rows = std::max(1.0, statistics[0]);
   record.nce_samples = statistics[1] / rows;
   for (size_t i = 0; i < model::kNceTopK.size(); ++i) {

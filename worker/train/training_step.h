@@ -31,6 +31,7 @@ struct StepOutcome {
   bool checkpoint_before_stop = false;
   bool checkpoint_due = false;      // some rank said so
   bool checkpoint_written = false;  // all ranks said so
+  double data_seconds = 0;          // of the rank that waited longest for its batches
 };
 
 class TrainingStep {

@@ -28,6 +28,7 @@ class TestCoordinator {
     AuditLog* audit = nullptr;
     std::shared_ptr<grpc::ServerCredentials> credentials = nullptr;  // null: plaintext
     config::ClientSecurity client = {};                              // of stub()
+    size_t series_max_points = 2000;
   };
 
   explicit TestCoordinator(const std::filesystem::path& state_dir) : TestCoordinator(state_dir, Options()) {}
@@ -35,10 +36,13 @@ class TestCoordinator {
     gate_ = std::make_unique<Gate>(options.authenticator, options.audit);
     auto journal = Journal::Open({.path = state_dir / "journal.db", .max_bytes = options.journal_max_bytes});
     EXPECT_TRUE(journal.ok()) << journal.status();
-    auto engine = Engine::Start(options.engine, *std::move(journal));
+    series_ = Series::Start({.file = {.path = state_dir / "metrics.db", .max_points = options.series_max_points}});
+    Engine::Options engine_options = options.engine;
+    engine_options.series = series_.get();
+    auto engine = Engine::Start(engine_options, *std::move(journal));
     EXPECT_TRUE(engine.ok()) << engine.status();
     engine_ = *std::move(engine);
-    jobs_ = std::make_unique<JobService>(*engine_, logs_, *gate_, options.service);
+    jobs_ = std::make_unique<JobService>(*engine_, logs_, *gate_, *series_, options.service);
     workers_ = std::make_unique<WorkerService>(*engine_, logs_, *gate_);
     rpc::Server::Options serving;
     serving.credentials = options.credentials;
@@ -87,6 +91,7 @@ class TestCoordinator {
  private:
   LogRequests logs_;
   std::unique_ptr<Gate> gate_;
+  std::unique_ptr<Series> series_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<JobService> jobs_;
   std::unique_ptr<WorkerService> workers_;

@@ -175,6 +175,7 @@ void Gang::OnStop() {
 
 void Gang::AfterSteps() {
   digest_ = VisitSamples(digest_, step_, step_ + stepping_);
+  batches_ += stepping_ * nature_.step / 10;
   step_ += std::exchange(stepping_, 0);
   if (step_ == nature_.doomed_step) return FailAll(v1::FAILURE_CAUSE_NONFINITE_LOSS);
   if (step_ % nature_.logging_steps == 0) Progress("train");
@@ -230,6 +231,7 @@ void Gang::FinishJob() {
           v1::TrainerReport report;
           report.mutable_result()->set_samples(step_);
           report.mutable_result()->set_sample_digest(absl::StrCat(digest_));
+          *report.mutable_result()->mutable_stalls() = stalls();
           trainers_.Report(*first, std::move(report));
         }
         ExitAll();
@@ -249,6 +251,7 @@ void Gang::Progress(const std::string& section) {
   progress.set_total_steps(nature_.total_steps());
   progress.set_eta_seconds(ToSeconds((nature_.total_steps() - step_) * nature_.step));
   progress.set_section(section);
+  *progress.mutable_stalls() = stalls();
   trainers_.Report(*first, std::move(report));
 }
 

@@ -52,6 +52,8 @@ class Gang : public std::enable_shared_from_this<Gang> {
   void AwaitCommits(Timeline::Task then);
   Saved SavedAs(const std::string& name) const;
 
+  v1::Stalls stalls() const;
+
   Trainer* rank_zero() const;
   void Progress(const std::string& section);
 
@@ -75,6 +77,7 @@ class Gang : public std::enable_shared_from_this<Gang> {
   int64_t step_ = 0, stepping_ = 0;  // done; more of them under way
   int epoch_ = 0;                    // done
   uint64_t digest_ = 0;
+  microseconds batches_{0}, saving_{0};  // time that steps waited for data, and all for a save
 
   struct Save {
     v1::Artifact artifact;

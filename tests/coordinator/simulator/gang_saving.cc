@@ -10,6 +10,13 @@ Saved Gang::SavedAs(const std::string& name) const {
   return {.name = name, .job_id = id_.first, .generation = id_.second, .step = step_, .epoch = epoch_, .samples_digest = digest_};
 }
 
+v1::Stalls Gang::stalls() const {
+  v1::Stalls stalls;
+  stalls.set_data_seconds(ToSeconds(batches_));
+  stalls.set_checkpoint_seconds(ToSeconds(saving_));
+  return stalls;
+}
+
 void Gang::StartSave(v1::ArtifactKind kind, Timeline::Task then) {
   Conclude([this, kind, then = std::move(then)] {
     Trainer* first = rank_zero();
@@ -58,7 +65,10 @@ void Gang::OnWritten() {
 void Gang::Conclude(Timeline::Task then) {
   if (!save_.has_value()) return then();
   if (!save_->written) {
-    when_written_ = [this, then = std::move(then)] { Conclude(then); };
+    when_written_ = [this, then = std::move(then), since = trainers_.timeline_.now()] {
+      saving_ += trainers_.timeline_.now() - since;
+      Conclude(then);
+    };
     return;
   }
   const Save save = *std::exchange(save_, std::nullopt);
@@ -70,6 +80,7 @@ void Gang::Announce(v1::Artifact artifact) {
   Trainer* first = rank_zero();
   if (first == nullptr) return;
   artifact.set_generation(id_.second);
+  *artifact.mutable_stalls() = stalls();
   v1::TrainerReport report;
   *report.mutable_artifact_staged() = artifact;
   trainers_.Report(*first, std::move(report));

@@ -7,11 +7,13 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "absl/time/time.h"
 #include "common/storage/atomic_file.h"
 #include "coordinator/state/failures.h"
 #include "coordinator/state/replay.h"
 #include "coordinator/state/slots.h"
 #include "coordinator/state/view.h"
+#include "ctl/client/job_story.h"
 
 namespace pixelrec::simulator {
 
@@ -53,6 +55,7 @@ void Promises::CatchUp() {
     if (record.has_event()) OnEvent(record.event());
   }
   for (const std::string& job_id : std::exchange(changed_, {})) CheckCheckpoint(job_id);
+  for (const std::string& job_id : std::exchange(ended_, {})) CheckStory(job_id);
 }
 
 void Promises::OnLoaded(const State& state, coordinator::Now) {
@@ -141,6 +144,7 @@ void Promises::OnEnded(const JobRecord& record) {
   const v1::Job& job = record.job();
   trace_.Say(job.job_id(), " ends: ", v1::JobState_Name(job.state()), ", ", job.reason());
   job_time_ += trace_.now() - jobs_[job.job_id()].submitted;
+  ended_.push_back(job.job_id());
   if ((job.state() == v1::JOB_STATE_CANCELLED) != record.has_cancellation()) {
     trace_.Break(job.job_id(), " ends ", v1::JobState_Name(job.state()), record.has_cancellation() ? " though" : " but was not",
                  " cancelled");
@@ -219,6 +223,31 @@ void Promises::CheckCheckpoint(const std::string& job_id) {
     trace_.Break(job_id, " would go on from ", now.path(), ", which was never committed");
   }
   job.newest = now;
+}
+
+// What `pixelrecctl explain` tells of a job's time adds up to it, whatever happened.
+void Promises::CheckStory(const std::string& job_id) {
+  const JobEntry& entry = replayed_.jobs.at(replayed_.by_id.at(job_id));
+  v1::ListJobEventsResponse history;
+  absl::Time before = absl::InfinitePast();
+  for (const v1::JobEvent& event : entry.events) {
+    const absl::Time time = absl::FromUnixSeconds(event.time().seconds()) + absl::Nanoseconds(event.time().nanos());
+    if (time < before) return;  // the wall clock was set back, and there is no telling how long a span was
+    before = time;
+    *history.add_events() = event;
+  }
+  const ctl::JobStory story = ctl::StoryOf(entry.job(), history, before);
+  const absl::Time created =
+      absl::FromUnixSeconds(history.events(0).time().seconds()) + absl::Nanoseconds(history.events(0).time().nanos());
+  absl::Duration sum;
+  for (const ctl::TimeBucket bucket : ctl::kTimeBuckets) {
+    if (story.In(bucket) < absl::ZeroDuration())
+      trace_.Break(job_id, ": less than nothing went into ", std::string(ctl::BucketName(bucket)));
+    sum += story.In(bucket);
+  }
+  if (sum != before - created) {
+    trace_.Break(job_id, ": its story tells of ", absl::FormatDuration(sum), " of ", absl::FormatDuration(before - created));
+  }
 }
 
 void Promises::OnSpawn(size_t worker, const v1::StartRank& order, const Trainer* other) {

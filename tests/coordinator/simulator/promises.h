@@ -65,6 +65,7 @@ class Promises final : public CoordinatorNode::Observer, public TrainerWatch, pu
   void OnCommit(const std::string& job_id, Job& job, const v1::Artifact& artifact);
   void OnEnded(const coordinator::JobRecord& record);
   void CheckCheckpoint(const std::string& job_id);
+  void CheckStory(const std::string& job_id);
   bool MayBeLost(const v1::Artifact& artifact, const std::string& job_id) const;
   void CheckPlacement(const coordinator::State& state);
   void CheckWaiting(const coordinator::State& state, coordinator::Now now);
@@ -85,6 +86,7 @@ class Promises final : public CoordinatorNode::Observer, public TrainerWatch, pu
   std::set<std::tuple<std::string, uint64_t, int32_t>> stood_still_;  // ranks whose process did
   std::set<std::string> changed_;                                     // since the last check
   bool news_ = false;                                                 // in this turn
+  std::vector<std::string> ended_;                                    // in the records that are caught up with
   microseconds job_time_{0};
   std::set<std::tuple<std::string, uint64_t, int64_t>> damaged_;
   std::set<std::pair<std::string, uint64_t>> unpublishable_;

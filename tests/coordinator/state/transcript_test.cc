@@ -16,6 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "coordinator/state/checkpoint_list.h"
 #include "coordinator/state/failures.h"
 #include "google/protobuf/util/time_util.h"
 #include "tests/coordinator/state/simulation.h"
@@ -159,6 +160,7 @@ class Transcript {
     if (verb == "restart") return sim_.Restart(), "";
     if (verb == "refuse") return sim_.refuse_next(), "";
     if (verb == "job") return ShowJob(c.Word(1));
+    if (verb == "checkpoints") return ShowCheckpoints(c.Word(1));
     if (verb == "workers") return ShowWorkers();
     ADD_FAILURE() << "unknown command " << verb;
     return "";
@@ -368,6 +370,16 @@ class Transcript {
                       "\n");
     }
     return output;
+  }
+
+  std::string ShowCheckpoints(const std::string& name) const {
+    std::string output;
+    for (const v1::Checkpoint& c : CheckpointsOf(sim_.Job(name))) {
+      absl::StrAppend(
+          &output, Show(c.artifact()), ": ", absl::StripPrefix(v1::CheckpointState_Name(c.state()), "CHECKPOINT_STATE_"),
+          c.published() ? "" : ", not published", c.resume_point() ? ", resume point" : "", ", event ", c.event_sequence(), "\n");
+    }
+    return output.empty() ? "no checkpoints\n" : output;
   }
 
   std::string ShowWorkers() const {
