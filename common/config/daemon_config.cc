@@ -105,6 +105,8 @@ std::vector<Key<CoordinatorConfig>> CoordinatorKeys() {
           "elastic_grow_after", &C::elastic_grow_after,
           "An elastic job stops to grow when it has trained for so long, onto workers that have been there for so long."),
   };
+  keys.push_back({MakeField(FieldType::kBoolean, "reflection", nullptr, "gRPC's reflection service, for grpcurl and the like."),
+                  [](C& config, const json& value, const fs::path&) { config.reflection = value.get<bool>(); }});
   using S = ServerSecurity;
   keys.push_back(SecurityFileKey<C>("tls_cert", &S::tls_cert, "Own certificate (PEM); asks for TLS."));
   keys.push_back(SecurityFileKey<C>("tls_key", &S::tls_key, "Its private key (PEM)."));

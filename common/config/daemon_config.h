@@ -20,6 +20,7 @@ struct CoordinatorConfig {
   // Spec paths must lie under one of these; empty: anywhere (loopback only).
   std::vector<std::filesystem::path> roots;
   ServerSecurity security;
+  bool reflection = false;  // tells callers the services and their messages
   std::chrono::milliseconds lease{2000};
   std::chrono::milliseconds beat_interval{500};
   std::chrono::milliseconds start_timeout{120000};  // STARTING -> RUNNING
