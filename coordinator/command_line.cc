@@ -42,6 +42,8 @@ absl::StatusOr<std::optional<Settings>> ParseCommandLine(int argc, const char* c
   app.add_option("--metrics-listen", metrics_listen, "address HOST:PORT of /metrics");
   app.add_option("--health-listen", health_listen, "plaintext address HOST:PORT of the health service alone");
   app.add_option("--state-dir", state_dir, "folder of the journal");
+  bool reflection = false;
+  app.add_flag("--reflection", reflection, "serve gRPC's reflection service, for grpcurl and the like");
   AddSecurityFlags(app, security);
   app.add_option("--ready-file", ready_file, "written once serving: JSON with pid and addresses");
   app.add_option("--crash-at", crash_at, "POINT:N, for tests of recovery: die as by kill -9 when POINT is passed the N-th time");
@@ -71,6 +73,7 @@ absl::StatusOr<std::optional<Settings>> ParseCommandLine(int argc, const char* c
   if (!metrics_listen.empty()) settings.config.metrics_listen = metrics_listen;
   if (!health_listen.empty()) settings.config.health_listen = health_listen;
   if (!state_dir.empty()) settings.config.state_dir = state_dir;
+  settings.config.reflection |= reflection;
   Override(settings.config.security, security);
   settings.ready_file = ready_file;
   return std::make_optional(std::move(settings));

@@ -12,6 +12,7 @@
 #include "common/rpc/tls/server_credentials.h"
 #include "common/storage/atomic_file.h"
 #include "coordinator/journal/journal.h"
+#include "coordinator/service/access/foreign_calls.h"
 #include "coordinator/service/rpc_metrics.h"
 
 namespace pixelrec::coordinator {
@@ -169,7 +170,9 @@ absl::Status Daemon::StartServers(const config::CoordinatorConfig& config) {
   options.address = config.listen;
   options.insecure = config.security.insecure;
   options.credentials = *std::move(credentials);
+  options.reflection = config.reflection;
   options.interceptors.push_back(MakeRpcMetrics(exposer_->registry()));
+  options.interceptors.push_back(GuardForeignCalls(*gate_));
   absl::StatusOr<std::unique_ptr<rpc::Server>> server = rpc::Server::Start(std::move(options), {jobs_.get(), workers_.get()});
   if (!server.ok()) {
     return server.status();

@@ -119,6 +119,8 @@ std::vector<Key<CoordinatorConfig>> CoordinatorKeys() {
                             "Records after which the journal is written anew, without what is outdated.")
                       .AtLeast(1),
                   [](C& config, const json& value, const fs::path&) { config.compact_after = value.get<int>(); }});
+  keys.push_back({MakeField(FieldType::kBoolean, "reflection", nullptr, "gRPC's reflection service, for grpcurl and the like."),
+                  [](C& config, const json& value, const fs::path&) { config.reflection = value.get<bool>(); }});
   using S = ServerSecurity;
   keys.push_back(SecurityFileKey<C>("tls_cert", &S::tls_cert, "Own certificate (PEM); asks for TLS."));
   keys.push_back(SecurityFileKey<C>("tls_key", &S::tls_key, "Its private key (PEM)."));

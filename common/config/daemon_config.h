@@ -24,6 +24,7 @@ struct CoordinatorConfig {
   int keep_ended_jobs = 100000;
   std::chrono::seconds keep_ended_for{0};
   ServerSecurity security;
+  bool reflection = false;  // tells callers the services and their messages
   std::chrono::milliseconds lease{2000};
   std::chrono::milliseconds beat_interval{500};
   std::chrono::milliseconds start_timeout{120000};  // STARTING -> RUNNING

@@ -1,8 +1,10 @@
 #include "common/rpc/server.h"
 
 #include <arpa/inet.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/resource_quota.h>
 #include <sys/resource.h>
 
@@ -25,6 +27,14 @@ constexpr int kMaxStreamsPerConnection = 256;
 constexpr size_t kMemoryQuota = 256u << 20;  // bytes in gRPC's own buffers
 constexpr int kMaxThreads = 64;
 constexpr rlim_t kWantedDescriptors = 65536;
+
+// Of one server; gRPC's own function adds it to every server that the process makes from then on.
+class WithReflection final : public grpc::ServerBuilderOption {
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    plugins->push_back(std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>());
+  }
+};
 
 // host and port of "host:port" or "[v6]:port".
 bool Split(const std::string& address, std::string* host, int* port) {
@@ -94,6 +104,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options, const std
   grpc::ResourceQuota quota("server");
   quota.Resize(kMemoryQuota).SetMaxThreads(kMaxThreads);
   builder.SetResourceQuota(quota);
+  if (options.reflection) {
+    builder.SetOption(std::make_unique<WithReflection>());
+  }
   if (!options.interceptors.empty()) {
     builder.experimental().SetInterceptorCreators(std::move(options.interceptors));
   }

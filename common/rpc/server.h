@@ -28,6 +28,7 @@ class Server {
   struct Options {
     std::string address = "127.0.0.1:0";
     bool insecure = false;                                      // plaintext on an address that isn't loopback
+    bool reflection = false;                                    // tells callers the services and their messages
     std::shared_ptr<grpc::ServerCredentials> credentials = {};  // null: plaintext. Owners: the server, whoever made them
     // Called for every RPC; owned by the server.
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;

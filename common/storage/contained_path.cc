@@ -89,6 +89,7 @@ fs::path WithoutEndSlash(const fs::path& path) { return path.has_filename() ? pa
 
 absl::Status CheckUnderRoot(const fs::path& path, const fs::path& root) {
   const UniqueFd folder(open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.valid() && errno == ENOENT) return absl::OkStatus();  // nothing is there yet that could lead elsewhere
   if (!folder.valid()) return Denied(root, absl::StrCat("a root can't be opened: ", std::generic_category().message(errno)));
   const fs::path rest = path.lexically_relative(root);
   return CheckBelow(folder.get(), path, rest == "." ? fs::path() : rest, kBeneath);

@@ -58,12 +58,11 @@ absl::StatusOr<Connection> ResolveConnection(const Connection& flags) {
 
   const absl::StatusOr<ClusterState> local = RunningCluster(DefaultClusterDir());
   Connection found;
-  if (!asked->server.empty() || !file.server.empty()) {
-    found = {.server = file.server, .security = file.security};
-  } else {
-    found.server = local.ok() ? local->server : "127.0.0.1:7070";
-  }
-  Prefer(*asked, found);
+  const bool named = !asked->server.empty() || !file.server.empty();
+  found.server = !named ? (local.ok() ? local->server : "127.0.0.1:7070") : !asked->server.empty() ? asked->server : file.server;
+  // Its token is no other coordinator's business.
+  if (named && (file.server.empty() || file.server == found.server)) found.security = file.security;
+  Override(found.security, asked->security);
   found.supervised = local.ok() && local->server == found.server;
   return found;
 }

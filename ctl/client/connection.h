@@ -16,8 +16,8 @@ struct Connection {
 };
 
 // Each setting by itself: `flags`, else the environment (PIXELREC_SERVER, PIXELREC_TLS_CA, PIXELREC_TLS_CERT, PIXELREC_TLS_KEY,
-// PIXELREC_TOKEN_FILE, PIXELREC_INSECURE=1), else ClientConfigFile(). Where none names a server: the running local cluster, else
-// 127.0.0.1:7070; that file's certificates and token aren't for those. INVALID_ARGUMENT: the file can't be used.
+// PIXELREC_TOKEN_FILE, PIXELREC_INSECURE=1), else ClientConfigFile(), whose certificates and token are for the server that it
+// names. Where nothing names a server: the running local cluster, else 127.0.0.1:7070. INVALID_ARGUMENT: the file can't be used.
 absl::StatusOr<Connection> ResolveConnection(const Connection& flags);
 
 // $XDG_CONFIG_HOME/pixelrec/config.yaml, else ~/.config/pixelrec/config.yaml. It may be absent.

@@ -48,8 +48,12 @@ void Print(const Session& session, const LocalOptions& options, const ClusterSta
   row(state.coordinator, state.server);
   for (const ClusterProcess& worker : state.workers) row(worker, "-");
   session.out << table.Text() << "state and logs in " << options.Dir().string() << "; stop with `pixelrecctl local down`\n";
-  if (options.Dir() != DefaultClusterDir())
+  if (options.Dir() != DefaultClusterDir()) {
     session.out << "for other commands: export PIXELREC_LOCAL_DIR=" << options.Dir().string() << "\n";
+  } else if (const auto other = ResolveConnection(session.connection); other.ok() && other->server != state.server) {
+    session.out << "other commands go to " << other->server << "; for this cluster: export PIXELREC_SERVER=" << state.server
+                << "\n";
+  }
   session.out << std::flush;
 }
 

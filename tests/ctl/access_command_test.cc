@@ -90,6 +90,16 @@ TEST_F(AccessCommand, TheFileSaysWhoAndTheEnvironmentAndFlagsKnowBetter) {
   EXPECT_THAT(Run({"list", "--token-file", token_}).output, HasSubstr("alice"));
 }
 
+TEST_F(AccessCommand, TheFilesTokenGoesToItsServerAlone) {
+  WriteConfig(absl::StrCat("server: ", plain_->address(), "\ntoken_file: ", token_, "\n"));
+  EXPECT_THAT(Run({"list"}).output, HasSubstr("alice"));
+  EXPECT_THAT(Run({"--server", plain_->address(), "list"}).output, HasSubstr("alice"));
+  const CtlRun elsewhere = Run({"--server", "localhost" + plain_->address().substr(plain_->address().rfind(':')), "list"});
+  EXPECT_EQ(elsewhere.exit_code, 5) << elsewhere.output;
+  WriteConfig(absl::StrCat("token_file: ", token_, "\n"));
+  EXPECT_THAT(Run({"--server", plain_->address(), "list"}).output, HasSubstr("alice"));
+}
+
 TEST_F(AccessCommand, ABadFileIsSaidWithLineAndColumn) {
   WriteConfig("sever: a:1\n");
   const CtlRun run = Run({"list"});

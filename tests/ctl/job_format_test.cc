@@ -179,6 +179,7 @@ TEST(Configs, ShowTheDefaultsOfTheDaemons) {
   EXPECT_EQ(coordinator->roots, c.roots);
   EXPECT_EQ(coordinator->security.insecure, c.security.insecure);
   EXPECT_EQ(coordinator->health_listen, c.health_listen);
+  EXPECT_EQ(coordinator->reflection, c.reflection);
   EXPECT_EQ(coordinator->lease, c.lease);
   EXPECT_EQ(coordinator->beat_interval, c.beat_interval);
   EXPECT_EQ(coordinator->start_timeout, c.start_timeout);

@@ -38,6 +38,7 @@ constexpr MethodRule kRules[] = {
     // Says no more than whether the process serves.
     {"/grpc.health.v1.Health/Check", kEverybody, true},
     {"/grpc.health.v1.Health/Watch", kEverybody, true},
+    {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", kEverybody},
 };
 
 }  // namespace

@@ -95,7 +95,7 @@ TEST_F(DaemonConfig, ReadsWhoIsWho) {
   EXPECT_EQ(client->security.tls_ca, folder_ / "a");
   EXPECT_EQ(client->security.token_file, "/d");
   EXPECT_EQ(ErrorOf(LoadClientConfig(Write("token: x\n")).status()),
-            "file.yaml:1:1: unknown key \"token\"; did you mean \"token_file\"?");
+            "file.yaml:1:1: unknown key \"token\"; keys here: server, tls_ca, tls_cert, tls_key, token_file, insecure");
 }
 
 TEST_F(DaemonConfig, FlagsWinOverTheFile) {

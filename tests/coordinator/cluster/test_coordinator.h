@@ -11,6 +11,7 @@
 #include "common/rpc/server.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/journal/journal.h"
+#include "coordinator/service/access/foreign_calls.h"
 #include "coordinator/service/job_service.h"
 #include "coordinator/service/worker_service.h"
 #include "pixelrec/v1/job_service.grpc.pb.h"
@@ -26,6 +27,7 @@ class TestCoordinator {
     // Both null: everybody is the admin "local", and nothing is written down.
     rpc::Authenticator* authenticator = nullptr;
     AuditLog* audit = nullptr;
+    bool reflection = false;
     std::shared_ptr<grpc::ServerCredentials> credentials = nullptr;  // null: plaintext
     config::ClientSecurity client = {};                              // of stub()
     size_t series_max_points = 2000;
@@ -46,6 +48,8 @@ class TestCoordinator {
     workers_ = std::make_unique<WorkerService>(*engine_, logs_, *gate_);
     rpc::Server::Options serving;
     serving.credentials = options.credentials;
+    serving.reflection = options.reflection;
+    serving.interceptors.push_back(GuardForeignCalls(*gate_));
     auto server = rpc::Server::Start(std::move(serving), {jobs_.get(), workers_.get()});
     EXPECT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);

@@ -428,6 +428,21 @@ TEST_F(AgentTest, PathsOutsideTheRootsStartNothing) {
   EXPECT_EQ(coordinator.AwaitReport(IsExit).exited().exit_code(), 127);
 }
 
+// Its content would come back in the row that an error quotes.
+TEST_F(AgentTest, NoJobReadsTheEnvironmentOfItsTrainer) {
+  FakeCoordinator coordinator;
+  Start(coordinator);
+  v1::SessionResponse order = StartRank("hello;exit 0");
+  fs::create_symlink("/proc/self/environ", dir_ / "interactions.csv");
+  order.mutable_start_rank()->mutable_plan()->mutable_spec()->mutable_data()->set_interaction_data(
+      (dir_ / "interactions.csv").string());
+  coordinator.Send(order);
+  const v1::Failure failure = coordinator.AwaitReport(IsFailure).trainer().failure();
+  EXPECT_EQ(failure.cause(), v1::FAILURE_CAUSE_BAD_SPEC);
+  EXPECT_THAT(failure.message(), HasSubstr("spec.data.interaction_data: "));
+  EXPECT_THAT(failure.message(), HasSubstr("lies in /proc or /sys"));
+}
+
 TEST_F(AgentTest, ATrainerThatCanNotStartIsATypedFailure) {
   FakeCoordinator coordinator;
   Agent::Options options = Options(coordinator);
