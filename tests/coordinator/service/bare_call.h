@@ -1,5 +1,5 @@
-// Any method by its name, with an empty request: what a stranger to the contract could send. OK once it has answered anything: a stream may
-// have no end.
+// Any method by its name, with an empty request: what a stranger to the contract could send. OK once it has answered anything: a
+// stream may have no end.
 #pragma once
 
 #include <memory>
