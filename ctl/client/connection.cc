@@ -12,19 +12,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string FromEnvironment(const char* name) {
+std::string Variable(const char* name) {
   const char* const value = std::getenv(name);
   return value == nullptr ? "" : value;
 }
 
 absl::StatusOr<Connection> OfEnvironment() {
   Connection found;
-  found.server = FromEnvironment("PIXELREC_SERVER");
-  found.security.tls_ca = FromEnvironment("PIXELREC_TLS_CA");
-  found.security.tls_cert = FromEnvironment("PIXELREC_TLS_CERT");
-  found.security.tls_key = FromEnvironment("PIXELREC_TLS_KEY");
-  found.security.token_file = FromEnvironment("PIXELREC_TOKEN_FILE");
-  const std::string insecure = FromEnvironment("PIXELREC_INSECURE");
+  found.server = Variable("PIXELREC_SERVER");
+  found.security.tls_ca = Variable("PIXELREC_TLS_CA");
+  found.security.tls_cert = Variable("PIXELREC_TLS_CERT");
+  found.security.tls_key = Variable("PIXELREC_TLS_KEY");
+  found.security.token_file = Variable("PIXELREC_TOKEN_FILE");
+  const std::string insecure = Variable("PIXELREC_INSECURE");
   if (!insecure.empty() && insecure != "0" && insecure != "1") {
     return absl::InvalidArgumentError(absl::StrCat("PIXELREC_INSECURE must be 0 or 1 (got ", insecure, ")"));
   }
@@ -41,10 +41,10 @@ void Prefer(const Connection& other, Connection& found) {
 }  // namespace
 
 fs::path ClientConfigFile() {
-  if (const std::string folder = FromEnvironment("XDG_CONFIG_HOME"); !folder.empty()) {
+  if (const std::string folder = Variable("XDG_CONFIG_HOME"); !folder.empty()) {
     return fs::path(folder) / "pixelrec" / "config.yaml";
   }
-  return fs::path(FromEnvironment("HOME")) / ".config" / "pixelrec" / "config.yaml";
+  return fs::path(Variable("HOME")) / ".config" / "pixelrec" / "config.yaml";
 }
 
 absl::StatusOr<Connection> ResolveConnection(const Connection& flags) {

@@ -1,4 +1,5 @@
-// Any method by its name, with an empty request: what a stranger to the contract could send.
+// Any method by its name, with an empty request: what a stranger to the contract could send. OK once it has answered anything: a
+// stream may have no end.
 #pragma once
 
 #include <memory>
@@ -31,13 +32,15 @@ inline absl::Status CallBare(const std::shared_ptr<grpc::Channel>& channel, cons
     next();
   }
   grpc::ByteBuffer answer;
-  do {
-    call->Read(&answer, nullptr);
-  } while (next());
+  call->Read(&answer, nullptr);
+  const bool answered = next();
+  if (answered) {
+    context.TryCancel();
+  }
   grpc::Status status;
   call->Finish(&status, nullptr);
   next();
-  return rpc::FromGrpc(status);
+  return answered ? absl::OkStatus() : rpc::FromGrpc(status);
 }
 
 }  // namespace pixelrec::coordinator

@@ -112,10 +112,7 @@ class RecordingLink : public WorkerLink {
     fs::create_directories(record.path.parent_path());
     fs::rename(record.staging_path, record.path);
   }
-  void At(const dist::Whereabouts::Place& place) override {
-    const std::lock_guard lock(places_mutex);
-    places.push_back(place);
-  }
+  void At(const dist::Whereabouts::Place& place) override { places.push_back(place); }
   void Notice(bool warning, const std::string& text) override { (warning ? warnings : notices).push_back(text); }
   void Finished(const ResultRecord& record) override { result = record; }
   std::optional<StopRequest> StopRequested() override { return stop; }
@@ -142,7 +139,6 @@ class RecordingLink : public WorkerLink {
   std::vector<EpochRecord> epochs;
   std::vector<ArtifactRecord> artifacts;
   std::vector<std::string> notices, warnings;
-  std::mutex places_mutex;
   std::vector<dist::Whereabouts::Place> places;
   std::optional<ResultRecord> result;
   std::optional<StopRequest> stop;
