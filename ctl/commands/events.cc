@@ -32,7 +32,7 @@ void AddEvents(CLI::App& app, Session& session) {
   auto options = std::make_shared<EventsOptions>();
   CLI::App* const command = app.add_subcommand("events", "Show what happened to a job");
   command->add_option("job", options->job, "Job id, the beginning of one, or a job's name")->required();
-  command->add_option("--after", options->after, "Only events behind this sequence number");
+  command->add_option("--after", options->after, "Only events behind this sequence number")->check(CLI::NonNegativeNumber);
   AddOutputOption(*command, options->format);
   command->callback([&session, options] { session.chosen = [&session, options] { return Events(session, *options); }; });
 }

@@ -73,7 +73,8 @@ void AddMetrics(CLI::App& app, Session& session) {
   command->add_option("job", options->query.job, "Job id, the beginning of one, or a job's name")->required();
   command->add_flag("-f,--follow", options->query.follow,
                     "Go on until the job ends, with -o json one line a point; Ctrl-C stops");
-  command->add_option("--after", options->query.after_sequence, "Only points behind this sequence number");
+  command->add_option("--after", options->query.after_sequence, "Only points behind this sequence number")
+      ->check(CLI::NonNegativeNumber);
   AddOutputOption(*command, options->format);
   command->callback([&session, options] { session.chosen = [&session, options] { return Metrics(session, *options); }; });
 }

@@ -37,7 +37,7 @@ void AddWatch(CLI::App& app, Session& session) {
   CLI::App* const command =
       app.add_subcommand("watch", "Follow a job until it ends, on a terminal as a live screen; q or Ctrl-C detaches");
   command->add_option("job", options->job, "Job id, the beginning of one, or a job's name")->required();
-  command->add_option("--after", options->after, "Only events behind this sequence number");
+  command->add_option("--after", options->after, "Only events behind this sequence number")->check(CLI::NonNegativeNumber);
   AddOutputOption(*command, options->format);
   command->callback([&session, options] { session.chosen = [&session, options] { return Watch(session, *options); }; });
 }

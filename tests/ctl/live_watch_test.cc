@@ -109,7 +109,7 @@ TEST_F(LiveWatch, DrawsAnewInANewSize) {
   ASSERT_TRUE(watch->Await("step 120/468"));
   watch->Resize(40, 12);
   ASSERT_TRUE(watch->Await("\x1b[H"));
-  ASSERT_TRUE(watch->Await("epochs    [=>      ]  25%  epoch 1/2"));
+  ASSERT_TRUE(watch->Await("epochs    [==>     ]  25%  epoch 1/2"));
   watch->Type("q");
   EXPECT_EQ(watch->Finish(), 8);
 }

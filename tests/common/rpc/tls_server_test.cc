@@ -34,6 +34,8 @@ class WhoAmI final : public v1::JobService::Service {
       absl::MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(
           +[](int* allowed) { return *allowed > 0; }, &allowed_));
+      // A write to a reader that has just gone may still succeed: it doesn't end this loop for sure.
+      if (ended_) break;
       --allowed_;
       message.mutable_event()->set_sequence(message.event().sequence() + 1);
     } while (writer->Write(message));
@@ -43,12 +45,18 @@ class WhoAmI final : public v1::JobService::Service {
     absl::MutexLock lock(&mutex_);
     ++allowed_;
   }
+  void EndStreams() {
+    absl::MutexLock lock(&mutex_);
+    ended_ = true;
+    ++allowed_;
+  }
   void Use(Authenticator* authenticator) { authenticator_ = authenticator; }
 
  private:
   Authenticator* authenticator_ = nullptr;
   absl::Mutex mutex_;
   int allowed_ = 0;
+  bool ended_ = false;
 };
 
 class TlsServer : public testing::Test {
@@ -62,7 +70,7 @@ class TlsServer : public testing::Test {
     server_ = Serve(server_files_);
   }
   void TearDown() override {
-    service_.AllowOne();
+    service_.EndStreams();
     server_->Stop(std::chrono::milliseconds(0));
   }
 
@@ -183,7 +191,7 @@ TEST_F(TlsServer, ARenewedCertificateIsForNewConnectionsAndOldOnesGoOn) {
   v1::Job job;
   EXPECT_TRUE(Ask(old_channel, &job).ok());
   context.TryCancel();
-  service_.AllowOne();
+  service_.EndStreams();
   stream->Finish();
 }
 

@@ -242,10 +242,11 @@ TEST_F(MetricsStreamTest, ASlowReaderCostsNothingAndIsToldWhatWasMerged) {
   request.set_follow(true);
   Stream slow{.context = TestCoordinator::Context(), .reader = nullptr};
   slow.reader = stub->StreamMetrics(slow.context.get(), request);
-  slow.reader->WaitForInitialMetadata();
+  Train(1);
+  ASSERT_THAT(Steps(slow.Read(1)), ElementsAre(10));
   Stream quick = Open(true);
   constexpr int64_t kRecords = 2000;
-  for (int64_t record = 1; record <= kRecords; ++record) {
+  for (int64_t record = 2; record <= kRecords; ++record) {
     v1::TrainerReport report = ProgressAt(10 * record);
     report.mutable_progress()->set_record(record);
     worker_.Report(report);
@@ -258,8 +259,8 @@ TEST_F(MetricsStreamTest, ASlowReaderCostsNothingAndIsToldWhatWasMerged) {
       }
     }
   }
-  int64_t records = 0, last = 0;
-  size_t points = 0;
+  int64_t records = 1, last = 10;
+  size_t points = 1;
   v1::StreamMetricsResponse response;
   while (last < 10 * kRecords && slow.reader->Read(&response)) {
     for (const v1::MetricPoint& point : response.points()) {

@@ -18,6 +18,7 @@ class SlowReader : public ::testing::Test {
     TestCoordinator::Options options;
     options.engine.instruments = &instruments_;
     options.service.watch.max_lag = 20;
+    options.engine.policy.lease = std::chrono::seconds(60);  // no beats here
     return options;
   }
 
