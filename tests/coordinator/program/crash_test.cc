@@ -32,7 +32,7 @@ using std::chrono::steady_clock;
 
 constexpr int kClients = 4;
 #if defined(__SANITIZE_ADDRESS__) || defined(PIXELREC_TSAN)
-constexpr int kSlice = 24;  // where a start alone takes a second
+constexpr int kSlice = 12;  // where a start alone takes a second
 #else
 constexpr int kSlice = 100;
 #endif
