@@ -45,9 +45,11 @@ class LiveWatch : public ServedCtl {
       *update.mutable_event() = FromText<v1::JobEvent>("time { seconds: 1764000010 }");
       *update.mutable_event()->mutable_progress() = SampleJob().progress();
       writer.Write(update);
-      const absl::MutexLock lock(&mutex_);
-      const auto go_on = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return ended_ || context.IsCancelled(); };
-      while (!go_on()) mutex_.AwaitWithTimeout(absl::Condition(&go_on), absl::Milliseconds(20));
+      // The call is asked outside of the lock: it has locks of its own.
+      while (!context.IsCancelled()) {
+        const absl::MutexLock lock(&mutex_);
+        if (mutex_.AwaitWithTimeout(absl::Condition(&ended_), absl::Milliseconds(20))) break;
+      }
       return absl::OkStatus();
     };
   }
