@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -112,12 +113,11 @@ std::optional<Hang> FindHang(const std::map<int32_t, RankPosition>& positions, i
     waiting += position.waits() ? 1 : 0;
   }
   std::vector<const RankAndPosition*> suspects;  // overdue, and what the others wait for if they do
-  bool behind_works = false;
+  size_t behind = 0;
   for (const RankAndPosition& at : positions) {
-    const bool behind = at.second.collective() == fewest;
-    const bool overdue = IsOverdue(at.second, policy);
-    if (overdue && (behind || at.second.process_stopped())) suspects.push_back(&at);
-    behind_works = behind_works || (behind && !at.second.waits() && !overdue);
+    const bool is_behind = at.second.collective() == fewest;
+    behind += is_behind ? 1 : 0;
+    if (IsOverdue(at.second, policy) && (is_behind || at.second.process_stopped())) suspects.push_back(&at);
   }
   if (suspects.empty()) return std::nullopt;
   // A stopped process is to blame wherever it is; then who works and doesn't get on; who waits only if nobody behind still works.
@@ -127,10 +127,8 @@ std::optional<Hang> FindHang(const std::map<int32_t, RankPosition>& positions, i
   const auto* worst = *std::max_element(suspects.begin(), suspects.end(), [&](auto* a, auto* b) { return guilt(a) < guilt(b); });
   const RankPosition& p = worst->second;
   if (p.waits() && !p.process_stopped()) {
-    const auto is_behind = [&](const auto& at) { return at.second.collective() == fewest; };
-    const auto behind = std::count_if(positions.begin(), positions.end(), is_behind);
-    if (behind_works || static_cast<size_t>(behind) != suspects.size()) return std::nullopt;
-    if (behind == world_size && world_size > 1) {
+    if (behind != suspects.size()) return std::nullopt;  // another one behind still works, or has only begun to wait
+    if (behind == positions.size() && behind > 1) {
       return Hang{-1, absl::StrCat("all ranks have come to collective ", fewest, " of step ", p.step() + 1,
                                    " and none gets through it, for ", Seconds(p.lasts()))};
     }
@@ -145,11 +143,11 @@ void Stepper::NotePositions(const WorkerEntry& worker, const std::vector<RankPos
     if (entry == nullptr || !entry->gang_lives() || entry->job().generation() != position.generation()) continue;
     if (FindRank(*entry, position.rank(), worker) == nullptr) continue;
     entry->positions[position.rank()] = position;
-    JudgeGang(*entry);
+    JudgeGang(*entry, position.rank());
   }
 }
 
-void Stepper::JudgeGang(JobEntry& found) {
+void Stepper::JudgeGang(JobEntry& found, int32_t reporter) {
   const Gang& gang = found.record.gang();
   if (found.job().state() != v1::JOB_STATE_RUNNING || gang.has_failure() || found.record.has_cancellation()) return;
   const auto& ranks = gang.ranks();
@@ -159,7 +157,8 @@ void Stepper::JudgeGang(JobEntry& found) {
     at_work += rank.ended() ? 0 : 1;
   }
   const std::optional<Hang> hang = FindHang(found.positions, at_work, state_.policy);
-  if (!hang.has_value()) return;
+  // What the others said is up to a beat old: one that has moved on since would look left behind. Its own next beat tells.
+  if (!hang.has_value() || (hang->rank >= 0 && hang->rank != reporter)) return;
   JobEntry& entry = Touch(found.record.number());
   const auto rank = std::find_if(ranks.begin(), ranks.end(), [&](const GangRank& r) { return r.rank() == hang->rank; });
   v1::Failure failure;

@@ -61,7 +61,7 @@ class Stepper {
 
   // hang.cc
   void NotePositions(const WorkerEntry& worker, const std::vector<v1::RankPosition>& positions);
-  void JudgeGang(JobEntry& found);
+  void JudgeGang(JobEntry& found, int32_t reporter);
 
   // deletion.cc
   Deletion Forget(uint64_t number, const std::string& request_id, const std::string& by);
