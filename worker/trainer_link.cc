@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "common/process/memory.h"
+#include "worker/trainer_position.h"
 #include "worker/trainer_records.h"
 
 namespace pixelrec {

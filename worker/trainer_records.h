@@ -2,7 +2,6 @@
 #pragma once
 
 #include "pixelrec/v1/trainer_channel.pb.h"
-#include "worker/channel/position_page.h"
 #include "worker/data/prepare.h"
 #include "worker/train/failure.h"
 #include "worker/train/train_job.h"
@@ -19,7 +18,6 @@ v1::EpochResult ToProto(const train::EpochRecord& epoch);
 v1::Artifact ToProto(const train::ArtifactRecord& artifact);
 v1::JobResult ToProto(const train::ResultRecord& result);
 v1::DatasetPrepared ToProto(const data::PrepareReport& report);
-channel::Position ToPosition(const dist::Whereabouts::Place& place);
 v1::Failure ToProto(const train::TypedFailure& failure, int rank);
 
 }  // namespace pixelrec

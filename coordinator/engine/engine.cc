@@ -10,13 +10,9 @@ namespace pixelrec::coordinator {
 
 using std::chrono::microseconds;
 
-namespace {
-
 absl::Status Stopping() {
   return rpc::Refuse(absl::StatusCode::kUnavailable, rpc::kCoordinatorStopping, "the coordinator is stopping: try again later");
 }
-
-}  // namespace
 
 Now SystemNow() {
   return Now{std::chrono::duration_cast<microseconds>(std::chrono::system_clock::now().time_since_epoch()),

@@ -24,6 +24,9 @@ namespace pixelrec::coordinator {
 
 Now SystemNow();
 
+// What whoever comes too late is told.
+absl::Status Stopping();
+
 class Engine {
  public:
   struct Options {

@@ -55,9 +55,7 @@ ServerUnaryReactor* JobService::Admit(CallbackServerContext* context, const Requ
 ServerUnaryReactor* JobService::Answer(CallbackServerContext* context, std::function<absl::Status(const State&, Now)> read) {
   ServerUnaryReactor* reactor = context->DefaultReactor();
   engine_.Read([reactor, read = std::move(read)](const State* state, Now now) {
-    reactor->Finish(rpc::ToGrpc(state == nullptr ? rpc::Refuse(absl::StatusCode::kUnavailable, rpc::kCoordinatorStopping,
-                                                               "the coordinator is stopping: try again later")
-                                                 : read(*state, now)));
+    reactor->Finish(rpc::ToGrpc(state == nullptr ? Stopping() : read(*state, now)));
   });
   return reactor;
 }

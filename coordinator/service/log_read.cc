@@ -20,8 +20,7 @@ void LogRead::Begin(Engine& engine, LogRequests& logs, std::chrono::milliseconds
   std::shared_ptr<LogRead> self(new LogRead(engine, logs, timeout, std::move(done)));
   engine.Read([self, request](const State* state, Now) {
     if (state == nullptr) {
-      self->done_(
-          rpc::Refuse(absl::StatusCode::kUnavailable, rpc::kCoordinatorStopping, "the coordinator is stopping: try again later"));
+      self->done_(Stopping());
     } else {
       self->Locate(*state, request);
     }
@@ -102,8 +101,7 @@ void LogRead::OnAnswer(absl::StatusOr<v1::LogChunk> chunk) {
       if (state != nullptr) {
         self->AskNext();
       } else {
-        self->done_(rpc::Refuse(absl::StatusCode::kUnavailable, rpc::kCoordinatorStopping,
-                                "the coordinator is stopping: try again later"));
+        self->done_(Stopping());
       }
     });
   }

@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "common/rpc/reasons.h"
-#include "common/rpc/status.h"
+#include "coordinator/service/stream_end.h"
 
 namespace pixelrec::coordinator {
 
@@ -16,17 +16,13 @@ namespace {
 // Points in one message.
 constexpr size_t kPage = 256;
 
-absl::Status Stopping() {
-  return rpc::Refuse(absl::StatusCode::kUnavailable, rpc::kCoordinatorStopping, "the coordinator is stopping: try again later");
-}
-
 }  // namespace
 
 class MetricsStream::Core final : public JobListener, public std::enable_shared_from_this<Core> {
  public:
   Core(MetricsStream* stream, Engine& engine, Series& series, const v1::StreamMetricsRequest& request,
        std::function<absl::Status()> still_good)
-      : stream_(stream),
+      : end_(stream),
         engine_(engine),
         series_(series),
         name_(request.job()),
@@ -43,7 +39,7 @@ class MetricsStream::Core final : public JobListener, public std::enable_shared_
       }
       {
         absl::MutexLock lock(&self->mu_);
-        if (self->stream_ == nullptr || self->ending_) {
+        if (!self->end_.open()) {
           return;
         }
         self->number_ = *number;
@@ -64,26 +60,19 @@ class MetricsStream::Core final : public JobListener, public std::enable_shared_
 
   void Stopped(const absl::Status& status) override {
     absl::MutexLock lock(&mu_);
-    EndLocked(status);
+    end_.End(status);
   }
 
   void WriteDone(bool ok) {
     absl::MutexLock lock(&mu_);
-    writing_ = false;
     message_.Clear();
-    if (!ok) {
-      EndLocked(absl::CancelledError("the reader has gone"));
-    }
-    if (ending_) {
-      FinishLocked();
-    } else {
-      PumpLocked();
-    }
+    end_.OnWritten(ok);
+    PumpLocked();
   }
 
   void Cancelled() {
     absl::MutexLock lock(&mu_);
-    EndLocked(absl::CancelledError("the reader has gone"));
+    end_.End(absl::CancelledError("the reader has gone"));
   }
 
   // The stream is done: no use of it from here on.
@@ -91,7 +80,7 @@ class MetricsStream::Core final : public JobListener, public std::enable_shared_
     uint64_t number;
     {
       absl::MutexLock lock(&mu_);
-      stream_ = nullptr;
+      end_.Detach();
       number = number_;
     }
     if (number != 0 && follow_) {
@@ -102,14 +91,13 @@ class MetricsStream::Core final : public JobListener, public std::enable_shared_
  private:
   // Writes the page that was read, reads the next when there may be one.
   void PumpLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (stream_ == nullptr || ending_ || writing_) {
+    if (!end_.may_write()) {
       return;
     }
     if (message_.points_size() > 0) {
-      writing_ = true;
-      stream_->StartWrite(&message_);
+      end_.Write(&message_);
     } else if (complete_) {
-      EndLocked(absl::OkStatus());
+      end_.End(absl::OkStatus());
     } else if (news_ && !fetching_) {
       fetching_ = true;
       engine_.Read([self = shared_from_this()](const State* state, Now) {
@@ -128,12 +116,12 @@ class MetricsStream::Core final : public JobListener, public std::enable_shared_
     auto it = state.jobs.find(number_);
     if (it == state.jobs.end()) {
       fetching_ = false;
-      EndLocked(rpc::Refuse(absl::StatusCode::kNotFound, rpc::kJobNotFound, absl::StrCat("job '", name_, "' was deleted")));
+      end_.End(rpc::Refuse(absl::StatusCode::kNotFound, rpc::kJobNotFound, absl::StrCat("job '", name_, "' was deleted")));
       return;
     }
     if (absl::Status status = still_good_(); !status.ok()) {
       fetching_ = false;
-      EndLocked(status);
+      end_.End(status);
       return;
     }
     news_ = false;
@@ -147,7 +135,7 @@ class MetricsStream::Core final : public JobListener, public std::enable_shared_
     absl::MutexLock lock(&mu_);
     fetching_ = false;
     if (!page.ok()) {
-      EndLocked(page.status());
+      end_.End(page.status());
       return;
     }
     for (v1::MetricPoint& point : page->points) {
@@ -159,30 +147,8 @@ class MetricsStream::Core final : public JobListener, public std::enable_shared_
     PumpLocked();
   }
 
-  void EndLocked(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (ending_ || stream_ == nullptr) {
-      return;
-    }
-    ending_ = true;
-    status_ = status;
-    if (!writing_) {
-      FinishLocked();
-    } else if (!status.ok()) {
-      // A write that its reader doesn't take would hold the status back.
-      finished_ = true;
-      stream_->Finish(rpc::ToGrpc(status_));
-    }
-  }
-
-  void FinishLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (!finished_ && stream_ != nullptr) {
-      finished_ = true;
-      stream_->Finish(rpc::ToGrpc(status_));
-    }
-  }
-
   absl::Mutex mu_;
-  MetricsStream* stream_ ABSL_GUARDED_BY(mu_);  // null once the stream is done
+  StreamEnd<v1::StreamMetricsResponse> end_ ABSL_GUARDED_BY(mu_);
   Engine& engine_;
   Series& series_;
   const std::string name_;
@@ -194,10 +160,6 @@ class MetricsStream::Core final : public JobListener, public std::enable_shared_
   bool news_ ABSL_GUARDED_BY(mu_) = false;
   bool fetching_ ABSL_GUARDED_BY(mu_) = false;
   bool complete_ ABSL_GUARDED_BY(mu_) = false;
-  bool writing_ ABSL_GUARDED_BY(mu_) = false;
-  bool ending_ ABSL_GUARDED_BY(mu_) = false;
-  bool finished_ ABSL_GUARDED_BY(mu_) = false;
-  absl::Status status_ ABSL_GUARDED_BY(mu_);
 };
 
 MetricsStream::MetricsStream(Engine& engine, Series& series, const v1::StreamMetricsRequest& request,

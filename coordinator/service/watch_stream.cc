@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/rpc/reasons.h"
-#include "common/rpc/status.h"
+#include "coordinator/service/stream_end.h"
 #include "coordinator/state/view.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "google/protobuf/util/time_util.h"
@@ -21,13 +21,12 @@ constexpr size_t kFetch = 64;
 class WatchStream::Core final : public JobListener, public std::enable_shared_from_this<Core> {
  public:
   Core(WatchStream* stream, Engine& engine, const v1::WatchJobRequest& request, Options options)
-      : stream_(stream), engine_(engine), name_(request.job()), options_(std::move(options)), cursor_(request.after_sequence()) {}
+      : end_(stream), engine_(engine), name_(request.job()), options_(std::move(options)), cursor_(request.after_sequence()) {}
 
   void Begin() {
     engine_.Read([self = shared_from_this()](const State* state, Now now) {
       if (state == nullptr) {
-        self->Stopped(rpc::Refuse(absl::StatusCode::kUnavailable, rpc::kCoordinatorStopping,
-                                  "the coordinator is stopping: try again later"));
+        self->Stopped(Stopping());
         return;
       }
       absl::StatusOr<uint64_t> number = FindJob(*state, self->name_);
@@ -37,7 +36,7 @@ class WatchStream::Core final : public JobListener, public std::enable_shared_fr
       }
       {
         absl::MutexLock lock(&self->mu_);
-        if (self->stream_ == nullptr || self->ending_) {
+        if (!self->end_.open()) {
           return;
         }
         self->number_ = *number;
@@ -56,11 +55,11 @@ class WatchStream::Core final : public JobListener, public std::enable_shared_fr
     }
     announced_ = durable_events;
     news_ = true;
-    if (writing_ && !ending_ && durable_events > lag_base_ + options_.max_lag) {
+    if (end_.writing() && end_.open() && durable_events > lag_base_ + options_.max_lag) {
       engine_.CountDropped("slow_reader", durable_events - taken_);
-      EndLocked(rpc::Refuse(absl::StatusCode::kResourceExhausted, rpc::kReaderTooSlow,
-                            absl::StrCat("this reader took nothing while ", durable_events - lag_base_,
-                                         " events happened: watch again with after_sequence ", taken_)));
+      end_.End(rpc::Refuse(absl::StatusCode::kResourceExhausted, rpc::kReaderTooSlow,
+                           absl::StrCat("this reader took nothing while ", durable_events - lag_base_,
+                                        " events happened: watch again with after_sequence ", taken_)));
       return;
     }
     PumpLocked();
@@ -68,27 +67,20 @@ class WatchStream::Core final : public JobListener, public std::enable_shared_fr
 
   void Stopped(const absl::Status& status) override {
     absl::MutexLock lock(&mu_);
-    EndLocked(status);
+    end_.End(status);
   }
 
   void WriteDone(bool ok) {
     absl::MutexLock lock(&mu_);
-    writing_ = false;
     taken_ = std::max(taken_, buffer_.front().event().sequence());
     buffer_.pop_front();
-    if (!ok) {
-      EndLocked(absl::CancelledError("the reader has gone"));
-    }
-    if (ending_) {
-      FinishLocked();
-    } else {
-      PumpLocked();
-    }
+    end_.OnWritten(ok);
+    PumpLocked();
   }
 
   void Cancelled() {
     absl::MutexLock lock(&mu_);
-    EndLocked(absl::CancelledError("the reader has gone"));
+    end_.End(absl::CancelledError("the reader has gone"));
   }
 
   // The stream is done: no use of it from here on.
@@ -96,7 +88,7 @@ class WatchStream::Core final : public JobListener, public std::enable_shared_fr
     uint64_t number;
     {
       absl::MutexLock lock(&mu_);
-      stream_ = nullptr;
+      end_.Detach();
       number = number_;
     }
     if (number != 0) {
@@ -107,15 +99,14 @@ class WatchStream::Core final : public JobListener, public std::enable_shared_fr
  private:
   // Writes what is buffered, fetches what is new.
   void PumpLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (stream_ == nullptr || ending_ || writing_) {
+    if (!end_.may_write()) {
       return;
     }
     if (!buffer_.empty()) {
-      writing_ = true;
       lag_base_ = length_;
-      stream_->StartWrite(&buffer_.front());
+      end_.Write(&buffer_.front());
     } else if (complete_) {
-      EndLocked(absl::OkStatus());
+      end_.End(absl::OkStatus());
     } else if (news_ && !fetching_) {
       fetching_ = true;
       engine_.Read([self = shared_from_this()](const State* state, Now now) {
@@ -133,14 +124,14 @@ class WatchStream::Core final : public JobListener, public std::enable_shared_fr
     news_ = false;
     auto it = state.jobs.find(number_);
     if (it == state.jobs.end()) {
-      EndLocked(rpc::Refuse(absl::StatusCode::kNotFound, rpc::kJobNotFound, absl::StrCat("job '", name_, "' was deleted")));
+      end_.End(rpc::Refuse(absl::StatusCode::kNotFound, rpc::kJobNotFound, absl::StrCat("job '", name_, "' was deleted")));
       return;
     }
-    if (stream_ == nullptr || ending_) {
+    if (!end_.open()) {
       return;
     }
     if (absl::Status status = options_.still_good(); !status.ok()) {
-      EndLocked(status);
+      end_.End(status);
       return;
     }
     const JobEntry& entry = it->second;
@@ -187,30 +178,8 @@ class WatchStream::Core final : public JobListener, public std::enable_shared_fr
     return job;
   }
 
-  void EndLocked(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (ending_ || stream_ == nullptr) {
-      return;
-    }
-    ending_ = true;
-    status_ = status;
-    if (!writing_) {
-      FinishLocked();
-    } else if (!status.ok()) {
-      // A write that its reader doesn't take would hold the status back.
-      stream_->Finish(rpc::ToGrpc(status_));
-      finished_ = true;
-    }
-  }
-
-  void FinishLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (!finished_ && stream_ != nullptr) {
-      finished_ = true;
-      stream_->Finish(rpc::ToGrpc(status_));
-    }
-  }
-
   absl::Mutex mu_;
-  WatchStream* stream_ ABSL_GUARDED_BY(mu_);  // null once the stream is done
+  StreamEnd<v1::WatchJobResponse> end_ ABSL_GUARDED_BY(mu_);
   Engine& engine_;
   const std::string name_;
   const Options options_;
@@ -226,10 +195,6 @@ class WatchStream::Core final : public JobListener, public std::enable_shared_fr
   bool news_ ABSL_GUARDED_BY(mu_) = false;
   bool fetching_ ABSL_GUARDED_BY(mu_) = false;
   bool complete_ ABSL_GUARDED_BY(mu_) = false;
-  bool writing_ ABSL_GUARDED_BY(mu_) = false;
-  bool ending_ ABSL_GUARDED_BY(mu_) = false;
-  bool finished_ ABSL_GUARDED_BY(mu_) = false;
-  absl::Status status_ ABSL_GUARDED_BY(mu_);
 };
 
 WatchStream::WatchStream(Engine& engine, const v1::WatchJobRequest& request, Options options)

@@ -4,10 +4,10 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
-#include <memory>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/rpc/tls/openssl_owner.h"
 #include "common/storage/atomic_file.h"
 
 namespace pixelrec::rpc {
@@ -15,31 +15,20 @@ namespace {
 
 namespace fs = std::filesystem;
 
-template <auto kFree>
-struct Freed {
-  template <typename T>
-  void operator()(T* object) const {
-    kFree(object);
-  }
-};
-using Bio = std::unique_ptr<BIO, Freed<BIO_free>>;
-using Certificate = std::unique_ptr<X509, Freed<X509_free>>;
-using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
-
 absl::Status Refused(const fs::path& file, absl::string_view why) {
   ERR_clear_error();
   return absl::InvalidArgumentError(absl::StrCat(file.string(), ": ", why));
 }
 
-Bio MemoryOf(const std::string& pem) { return Bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()))); }
+BioOwner MemoryOf(const std::string& pem) { return BioOwner(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()))); }
 
 // Asked for a passphrase, OpenSSL would read the terminal.
 int NoPassphrase(char*, int, int, void*) { return -1; }
 
-absl::StatusOr<std::vector<Certificate>> Certificates(const fs::path& file, const std::string& pem) {
-  const Bio bio = MemoryOf(pem);
-  std::vector<Certificate> found;
-  while (Certificate next{PEM_read_bio_X509(bio.get(), nullptr, NoPassphrase, nullptr)}) found.push_back(std::move(next));
+absl::StatusOr<std::vector<CertificateOwner>> Certificates(const fs::path& file, const std::string& pem) {
+  const BioOwner bio = MemoryOf(pem);
+  std::vector<CertificateOwner> found;
+  while (CertificateOwner next{PEM_read_bio_X509(bio.get(), nullptr, NoPassphrase, nullptr)}) found.push_back(std::move(next));
   if (found.empty() || ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
     return Refused(file, "is not a certificate in PEM (-----BEGIN CERTIFICATE-----)");
   }
@@ -71,8 +60,8 @@ absl::Status LoadOwn(const TlsFiles& files, absl::Time now, TlsMaterial& materia
   const auto chain = Certificates(files.cert, material.cert);
   if (!chain.ok()) return chain.status();
   if (absl::Status status = CheckDates(files.cert, chain->front().get(), now); !status.ok()) return status;
-  const Bio bio = MemoryOf(material.key);
-  const Key key(PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassphrase, nullptr));
+  const BioOwner bio = MemoryOf(material.key);
+  const KeyOwner key(PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassphrase, nullptr));
   if (key == nullptr) return Refused(files.key, "is not an unencrypted private key in PEM (-----BEGIN PRIVATE KEY-----)");
   if (X509_check_private_key(chain->front().get(), key.get()) != 1) {
     return Refused(files.key, absl::StrCat("is not the private key of the certificate in ", files.cert.string()));

@@ -12,25 +12,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "common/rpc/tls/openssl_owner.h"
 #include "common/storage/atomic_file.h"
 
 namespace pixelrec {
-// Not in a namespace without a name: TestCa::Parts has members of these types.
-template <auto kFree>
-struct TestCaFreed {
-  template <typename T>
-  void operator()(T* object) const {
-    kFree(object);
-  }
-};
-using TestCaCertificate = std::unique_ptr<X509, TestCaFreed<X509_free>>;
-using TestCaKey = std::unique_ptr<EVP_PKEY, TestCaFreed<EVP_PKEY_free>>;
-
 namespace {
 
-using Certificate = TestCaCertificate;
-using Key = TestCaKey;
-using Bio = std::unique_ptr<BIO, TestCaFreed<BIO_free>>;
+using Bio = rpc::BioOwner;
+using Certificate = rpc::CertificateOwner;
+using Key = rpc::KeyOwner;
 
 Key NewKey() { return Key(EVP_EC_gen("P-256")); }
 
@@ -77,8 +67,8 @@ Certificate NewCertificate(const std::string& name, EVP_PKEY* key, X509* issuer,
 }  // namespace
 
 struct TestCa::Parts {
-  TestCaKey key = NewKey();
-  TestCaCertificate certificate;
+  rpc::KeyOwner key = NewKey();
+  rpc::CertificateOwner certificate;
 };
 
 TestCa::TestCa() : parts_(std::make_unique<Parts>()) {
