@@ -53,13 +53,19 @@ void Series::Run() {
       }
     }
     const absl::Status open = Open();
-    Complain(open.ok() ? Write(items) : open);
+    if (const absl::Status written = open.ok() ? Write(items) : open; !written.ok() || Writes(items)) {
+      Complain(written);  // what was only read says nothing of the disk
+    }
     for (Item& item : items) {
       if (auto* question = std::get_if<Question>(&item)) {
         question->done(open.ok() ? file_->Read(question->job, question->after, question->limit) : open);
       }
     }
   }
+}
+
+bool Series::Writes(const std::vector<Item>& items) {
+  return std::any_of(items.begin(), items.end(), [](const Item& item) { return !std::holds_alternative<Question>(item); });
 }
 
 absl::Status Series::Open() {
@@ -83,8 +89,7 @@ absl::Status Series::Open() {
 // One transaction for all that came meanwhile. If the disk refuses, points are lost, but what is to go still goes, and makes
 // room.
 absl::Status Series::Write(const std::vector<Item>& items) {
-  const auto writes = [](const Item& item) { return !std::holds_alternative<Question>(item); };
-  if (std::none_of(items.begin(), items.end(), writes)) {
+  if (!Writes(items)) {
     return absl::OkStatus();
   }
   const absl::Status status = Transact(items, true);

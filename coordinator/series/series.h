@@ -63,6 +63,7 @@ class Series {
   void Enqueue(Item item);
   void Run();
   absl::Status Open();
+  static bool Writes(const std::vector<Item>& items);
   absl::Status Write(const std::vector<Item>& items);
   absl::Status Transact(const std::vector<Item>& items, bool with_additions);
   void Complain(const absl::Status& status);
