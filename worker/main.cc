@@ -34,6 +34,7 @@ struct Flags {
   std::string coordinator, worker_id, advertise_address, metrics_listen, work_dir, dataset_cache_dir, trainer;
   std::string device;
   int threads = 0;
+  bool warm_spare = false;
   config::ClientSecurity security;
 };
 
@@ -49,6 +50,7 @@ void Declare(CLI::App& app, Flags& flags) {
   app.add_option("--trainer", flags.trainer, "trainer program; default pixelrec-trainer beside this one");
   app.add_option("--device", flags.device, "what its trainers compute on: cpu, or cuda:N");
   app.add_option("--threads", flags.threads, "compute threads of a trainer; 0: all of the host")->check(CLI::NonNegativeNumber);
+  app.add_flag("--warm-spare", flags.warm_spare, "keep a trainer ready, libraries loaded, for the next rank");
   app.add_option("--tls-ca", flags.security.tls_ca, "certificates (PEM) that sign the coordinator's; asks for TLS");
   app.add_option("--tls-cert", flags.security.tls_cert, "own certificate (PEM), which says which worker this is");
   app.add_option("--tls-key", flags.security.tls_key, "its private key (PEM)");
@@ -81,6 +83,7 @@ absl::StatusOr<config::WorkerConfig> Configure(const CLI::App& app, const Flags&
   if (app.count("--trainer") > 0) result.trainer = flags.trainer;
   if (app.count("--device") > 0) result.device = flags.device;
   if (app.count("--threads") > 0) result.threads = flags.threads;
+  if (app.count("--warm-spare") > 0) result.warm_spare = flags.warm_spare;
   Override(result.security, flags.security);
   if (result.worker_id.empty()) {
     char host[256] = "";

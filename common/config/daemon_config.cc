@@ -156,6 +156,10 @@ std::vector<Key<WorkerConfig>> WorkerKeys() {
                       .AtLeast(0)
                       .AtMost(4096),
                   [](C& config, const json& value, const fs::path&) { config.threads = value.get<int>(); }});
+  keys.push_back({MakeField(FieldType::kBoolean, "warm_spare", nullptr,
+                            "Keeps a trainer ready, libraries loaded, for the next rank; a restart takes less time, an idle "
+                            "process more memory."),
+                  [](C& config, const json& value, const fs::path&) { config.warm_spare = value.get<bool>(); }});
   AddClientSecurity(keys);
   return keys;
 }

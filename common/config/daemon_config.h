@@ -46,6 +46,7 @@ struct WorkerConfig {
   std::filesystem::path trainer;  // default: pixelrec-trainer beside this program
   std::string device = "cpu";     // "cpu" or "cuda:N"
   int threads = 0;                // compute threads of a trainer; 0: all of the host
+  bool warm_spare = false;        // keeps a trainer ready for the next rank
   std::vector<std::filesystem::path> roots;
   ClientSecurity security;
 };

@@ -93,11 +93,14 @@ void Cluster::StartCoordinator() {
 
 void Cluster::StartWorker(int index) {
   const std::string name = absl::StrCat("worker-", index);
-  workers_.at(index) =
-      Spawn("pixelrec-worker",
-            {"--coordinator", address_, "--worker-id", name, "--work-dir", (dir_ / name).string(), "--dataset-cache-dir",
-             (dir_ / "cache").string(), "--trainer", options_.trainer.string(), "--threads", "1"},
-            name);
+  std::vector<std::string> arguments = {"--coordinator",       address_,
+                                        "--worker-id",         name,
+                                        "--work-dir",          (dir_ / name).string(),
+                                        "--dataset-cache-dir", (dir_ / "cache").string(),
+                                        "--trainer",           options_.trainer.string(),
+                                        "--threads",           "1"};
+  arguments.insert(arguments.end(), options_.worker_arguments.begin(), options_.worker_arguments.end());
+  workers_.at(index) = Spawn("pixelrec-worker", std::move(arguments), name);
   worker_metrics_.at(index) = AwaitReady(*workers_.at(index), name, "metrics");
 }
 
@@ -193,6 +196,20 @@ std::vector<v1::JobEvent> Cluster::Events(const std::string& job) {
     if (!status.ok() || response.next_after_sequence() == 0) return events;
     request.set_after_sequence(response.next_after_sequence());
   }
+}
+
+std::vector<v1::MetricPoint> Cluster::Metrics(const std::string& job) {
+  v1::StreamMetricsRequest request;
+  request.set_job(job);
+  const auto context = Context();
+  const auto stream = stub_->StreamMetrics(context.get(), request);
+  std::vector<v1::MetricPoint> points;
+  for (v1::StreamMetricsResponse page; stream->Read(&page);) {
+    points.insert(points.end(), page.points().begin(), page.points().end());
+  }
+  const grpc::Status status = stream->Finish();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return points;
 }
 
 std::string Cluster::Log(const std::string& job, int rank) {

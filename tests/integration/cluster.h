@@ -28,6 +28,7 @@ class Cluster {
     int later_workers = 0;  // with the indexes behind those; the test starts them
     std::chrono::seconds patience{60};
     std::string coordinator_yaml = "lease: 2s\nbeat_interval: 200ms\n";
+    std::vector<std::string> worker_arguments = {};
   };
   explicit Cluster(Options options);
   ~Cluster();
@@ -40,6 +41,8 @@ class Cluster {
   void StartCoordinator();
   void StartWorker(int index);
   void Kill(int index) { Signal(*workers_.at(index), SIGKILL); }
+  void Stop(int index) { Signal(*workers_.at(index), SIGSTOP); }
+  void Continue(int index) { Signal(*workers_.at(index), SIGCONT); }
   void Terminate(int index) { Signal(*workers_.at(index), SIGTERM); }
   void KillCoordinator() { Signal(*coordinator_, SIGKILL); }
   process::Exit AwaitWorkerExit(int index);
@@ -57,6 +60,8 @@ class Cluster {
   v1::Job AwaitState(const std::string& job, v1::JobState state);
   // All durable events; their sequences are checked to be 1, 2, 3, ...
   std::vector<v1::JobEvent> Events(const std::string& job);
+  // The whole series, whose job has ended.
+  std::vector<v1::MetricPoint> Metrics(const std::string& job);
   std::string Log(const std::string& job, int rank);
   std::vector<v1::Worker> Workers();
   void AwaitWorkers(int idle);

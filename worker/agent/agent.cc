@@ -62,7 +62,8 @@ Agent::Agent(Options options, std::unique_ptr<rpc::Dialer> dialer)
       logs_(options_.config.work_dir),
       session_({.random = Uniform()}),
       slot_({.worker_id = options_.config.worker_id, .stop_grace = options_.stop_grace}),
-      metrics_(*options_.registry, options_.metrics_grace) {}
+      metrics_(*options_.registry, options_.metrics_grace),
+      spare_({.wanted = options_.config.warm_spare, .start = [this] { return StartSpare(); }, .log = options_.log}) {}
 
 Agent::~Agent() {
   if (stream_ != nullptr) stream_->Release(/*cancel=*/true);
@@ -94,6 +95,7 @@ void Agent::BeginStop() {
     return;
   }
   stopping_ = true;
+  spare_.End();
   options_.log(slot_.empty() ? "stopping" : absl::StrCat("stopping: ends ", slot_.key().ToString()));
   Do(slot_.StopFor("the worker is stopping", /*leaving=*/true, options_.now()));
 }
@@ -129,6 +131,7 @@ void Agent::DoWhatIsDue() {
   }
   Do(slot_.Tick(now));
   metrics_.Tick(now);
+  spare_.Tick(now);
 }
 
 std::optional<channel::Position> Agent::TrainerPosition() const {
@@ -155,6 +158,7 @@ int Agent::PollTimeout() const {
   const auto sooner = [&due](std::optional<Time> time) { due = std::min(due, time.value_or(due)); };
   sooner(slot_.NextDue());
   sooner(metrics_.NextDue());
+  sooner(spare_.NextDue());
   if (session_.state() == Session::State::kRegistered) sooner(hang_watch_.Due(TrainerPosition()));
   sooner(farewell_until_);
   if (session_.lost_since().has_value() && !slot_.empty() && !orphaned_) sooner(*session_.lost_since() + session_.orphan_grace());
@@ -163,8 +167,8 @@ int Agent::PollTimeout() const {
 }
 
 void Agent::WaitForEvents() {
-  std::vector<pollfd> fds{{inbox_->fd(), POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}, {-1, 0, 0}};
-  pollfd &inbox = fds[0], &stop = fds[1], &exited = fds[2], &channel = fds[3];
+  std::vector<pollfd> fds{{inbox_->fd(), POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}, {-1, 0, 0}, {spare_.pidfd(), POLLIN, 0}};
+  pollfd &inbox = fds[0], &stop = fds[1], &exited = fds[2], &channel = fds[3], &spare = fds[4];
   if (options_.stop_signal != nullptr) stop.fd = options_.stop_signal->fd();
   if (trainer_ != nullptr) {
     exited.fd = trainer_->pidfd();
@@ -177,6 +181,7 @@ void Agent::WaitForEvents() {
   if (inbox.revents != 0) {
     for (const std::function<void()>& event : inbox_->TakeAll()) event();
   }
+  if (spare.revents != 0 && spare_.pidfd() == spare.fd) spare_.OnExited(options_.now());
   if (stop.revents != 0 && options_.stop_signal->Take() != 0) BeginStop();
   // An inbox event may have ended the trainer that was polled; a new one's descriptors are looked at in the next turn.
   const bool same = trainer_ != nullptr && trainer_->pidfd() == exited.fd;

@@ -36,6 +36,7 @@
 #include "worker/agent/session.h"
 #include "worker/agent/session_stream.h"
 #include "worker/agent/slot.h"
+#include "worker/agent/spare_trainer.h"
 #include "worker/agent/task_thread.h"
 #include "worker/agent/trainer_process.h"
 
@@ -106,6 +107,8 @@ class Agent {
   // agent_trainer.cc: the trainer's side.
   void Do(SlotActions actions);
   void PrepareRank(const v1::StartRank& order);
+  absl::StatusOr<std::unique_ptr<TrainerProcess>> StartSpare();
+  absl::StatusOr<std::unique_ptr<TrainerProcess>> TrainerFor(const v1::StartRank& order);
   void Spawn(const v1::StartRank& order);
   void OnTrainerReadable(size_t limit_bytes);
   void OnTrainerExited();
@@ -124,6 +127,7 @@ class Agent {
   HangWatch hang_watch_;
   RunMetrics metrics_;
   std::unique_ptr<TrainerProcess> trainer_;
+  SpareTrainer spare_;
 
   std::unique_ptr<v1::WorkerService::StubInterface> stub_;  // of the newest attempt
   SessionStream* stream_ = nullptr;                         // deletes itself after Release

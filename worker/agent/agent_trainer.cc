@@ -52,11 +52,27 @@ void Agent::PrepareRank(const v1::StartRank& order) {
   });
 }
 
+absl::StatusOr<std::unique_ptr<TrainerProcess>> Agent::StartSpare() {
+  const std::filesystem::path log = logs_.SparePath(options_.config.worker_id);
+  std::error_code gone;
+  std::filesystem::remove(log, gone);  // the last words of the one before are no part of a rank's log
+  return TrainerProcess::Start(options_.config.trainer, log, options_.visible_gpu);
+}
+
+// A dataset is prepared by a trainer started for it: the spare is for the rank that follows.
+absl::StatusOr<std::unique_ptr<TrainerProcess>> Agent::TrainerFor(const v1::StartRank& order) {
+  const absl::StatusOr<std::filesystem::path> log = logs_.PathOf({order.job_id(), order.generation(), order.plan().rank()});
+  if (!log.ok()) return log.status();
+  if (order.plan().role() != v1::TRAINER_ROLE_PREPARE) {
+    if (std::unique_ptr<TrainerProcess> spare = spare_.Take(*log, options_.now())) return spare;
+  }
+  return TrainerProcess::Start(options_.config.trainer, *log, options_.visible_gpu);
+}
+
 void Agent::Spawn(const v1::StartRank& order) {
   const RankKey key{order.job_id(), order.generation(), order.plan().rank()};
-  const absl::StatusOr<std::filesystem::path> log = logs_.PathOf(key);
-  absl::StatusOr<std::unique_ptr<TrainerProcess>> trainer =
-      log.ok() ? TrainerProcess::Start(options_.config.trainer, *log, options_.visible_gpu) : log.status();
+  const int spare = spare_.pidfd();
+  absl::StatusOr<std::unique_ptr<TrainerProcess>> trainer = TrainerFor(order);
   if (!trainer.ok()) {
     options_.log(absl::StrCat(key.ToString(), ": ", std::string(trainer.status().message())));
     Do(slot_.OnSpawnFailed(
@@ -66,7 +82,7 @@ void Agent::Spawn(const v1::StartRank& order) {
   trainer_ = *std::move(trainer);
   slot_.OnSpawned(trainer_->pid());
   metrics_.OnStarted(key);
-  options_.log(absl::StrCat(key.ToString(), ": started trainer ", trainer_->pid()));
+  options_.log(absl::StrCat(key.ToString(), ": started trainer ", trainer_->pid(), trainer_->pidfd() == spare ? " (warm)" : ""));
 }
 
 void Agent::OnTrainerReadable(size_t limit_bytes) {

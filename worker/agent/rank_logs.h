@@ -22,6 +22,8 @@ class RankLogs {
 
   // INVALID_ARGUMENT: a job id that can't be a folder's name.
   absl::StatusOr<std::filesystem::path> PathOf(const RankKey& key) const;
+  // Where a trainer of this worker writes while it has no rank. Workers of one host may share the folder.
+  std::filesystem::path SparePath(const std::string& worker_id) const { return root_ / ("spare-" + worker_id + ".log"); }
   // Makes the log's folder.
   absl::Status Prepare(const RankKey& key) const;
 

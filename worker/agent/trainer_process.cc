@@ -47,6 +47,12 @@ absl::StatusOr<std::unique_ptr<TrainerProcess>> TrainerProcess::Start(const std:
   return std::unique_ptr<TrainerProcess>(new TrainerProcess(*std::move(child), std::move(ours), *std::move(position), log));
 }
 
+absl::Status TrainerProcess::MoveLog(const std::filesystem::path& log) {
+  if (rename(log_.c_str(), log.c_str()) != 0) return storage::ErrnoStatus(errno, "can't rename a trainer's log to", log);
+  log_ = log;
+  return absl::OkStatus();
+}
+
 void TrainerProcess::Send(const v1::TrainerCommand& command) {
   // A plan that is too large can't come: the session's receive limit is lower.
   if (absl::StatusOr<std::string> frame = channel::EncodeFrame(command); frame.ok()) outgoing_ += *frame;

@@ -26,6 +26,9 @@ class TrainerProcess {
   static absl::StatusOr<std::unique_ptr<TrainerProcess>> Start(const std::filesystem::path& program,
                                                                const std::filesystem::path& log, const std::string& visible_gpu);
 
+  // Its output goes on in `log`, in place of where it began: the file is renamed, with all that it holds. Errors as errno says.
+  absl::Status MoveLog(const std::filesystem::path& log);
+
   pid_t pid() const { return child_->pid(); }
   int pidfd() const { return child_->pidfd(); }
   const std::filesystem::path& log() const { return log_; }
