@@ -1,4 +1,4 @@
-#include "tests/coordinator/bench/schedule_bench.h"
+#include "tests/coordinator/bench/decision_times.h"
 
 #include <time.h>
 
