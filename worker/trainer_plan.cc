@@ -6,6 +6,7 @@
 
 #include "common/process/parent.h"
 #include "worker/data/prepare.h"
+#include "worker/dist/whereabouts.h"
 #include "worker/tokenizer/tokenizer.h"
 #include "worker/train/compute_type.h"
 #include "worker/train/failure.h"
@@ -20,7 +21,10 @@ constexpr int kFailed = 1;  // the failure itself was reported over the channel
 
 absl::Status Prepare(TrainerLink& link) {
   data::PrepareOptions options = ToPrepareOptions(link.plan());
+  dist::Whereabouts whereabouts({.publish = [&](const dist::Whereabouts::Place& place) { link.At(place); }});
+  whereabouts.Enter(dist::Section::kPrepare);
   options.progress = [&](const std::string& section, double fraction) {
+    whereabouts.Enter(dist::Section::kPrepare);
     link.Progress({.section = "prepare: " + section, .section_fraction = fraction});
   };
   auto report = data::Prepare(options);

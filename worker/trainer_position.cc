@@ -19,6 +19,7 @@ static_assert(static_cast<int>(dist::Section::kEncode) == v1::TRAINER_SECTION_EN
 static_assert(static_cast<int>(dist::Section::kValidate) == v1::TRAINER_SECTION_VALIDATE);
 static_assert(static_cast<int>(dist::Section::kRank) == v1::TRAINER_SECTION_RANK);
 static_assert(static_cast<int>(dist::Section::kReport) == v1::TRAINER_SECTION_REPORT);
+static_assert(static_cast<int>(dist::Section::kPrepare) == v1::TRAINER_SECTION_PREPARE);
 
 channel::Position ToPosition(const dist::Whereabouts::Place& place) {
   return {.section = static_cast<int32_t>(place.section),

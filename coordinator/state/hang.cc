@@ -69,6 +69,8 @@ std::string Doing(v1::TrainerSection section) {
       return "ranking items";
     case v1::TRAINER_SECTION_REPORT:
       return "writing logs and metrics";
+    case v1::TRAINER_SECTION_PREPARE:
+      return "preparing the dataset";
     default:
       return "in a section that this coordinator doesn't know";
   }
@@ -80,7 +82,9 @@ bool IsOverdue(const RankPosition& position, const Policy& policy) {
 }
 
 std::string Describe(const RankPosition& p, uint64_t furthest, int waiting) {
-  std::string text = absl::StrCat("hangs at step ", p.step() + 1, ", for ", Seconds(p.lasts()), " ");
+  std::string text = "hangs";
+  if (p.section() != v1::TRAINER_SECTION_PREPARE) absl::StrAppend(&text, " at step ", p.step() + 1);
+  absl::StrAppend(&text, ", for ", Seconds(p.lasts()), " ");
   if (p.waits()) {
     absl::StrAppend(&text, "in collective ", p.collective(), p.collective() < furthest ? ", which others are past" : "");
   } else {
@@ -97,6 +101,11 @@ std::string Describe(const RankPosition& p, uint64_t furthest, int waiting) {
 std::optional<microseconds> HangDeadline(const RankPosition& position, const Policy& policy) {
   const bool awaits_us = position.section() == v1::TRAINER_SECTION_AWAIT_COMMIT && !position.waits();
   if (awaits_us && !position.process_stopped()) return std::nullopt;
+  if (position.section() == v1::TRAINER_SECTION_PREPARE) {
+    const microseconds longest(
+        static_cast<int64_t>(policy.hang_factor * static_cast<double>(microseconds(policy.start_timeout).count())));
+    return position.process_stopped() ? microseconds(policy.hang_floor) : longest;
+  }
   const bool patient = !position.has_typical() || (WaitsForDisk(position.section()) && !position.waits());
   const microseconds floor = patient ? policy.start_timeout : policy.hang_floor;
   const auto typical = static_cast<double>(MicrosecondsOf(position.typical()).count());
@@ -149,7 +158,9 @@ void Stepper::NotePositions(const WorkerEntry& worker, const std::vector<RankPos
 
 void Stepper::JudgeGang(JobEntry& found, int32_t reporter) {
   const Gang& gang = found.record.gang();
-  if (found.job().state() != v1::JOB_STATE_RUNNING || gang.has_failure() || found.record.has_cancellation()) return;
+  const v1::JobState state = found.job().state();
+  const bool at_its_work = state == v1::JOB_STATE_RUNNING || state == v1::JOB_STATE_PREPARING;
+  if (!at_its_work || gang.has_failure() || found.record.has_cancellation()) return;
   const auto& ranks = gang.ranks();
   int at_work = 0;
   for (const GangRank& rank : ranks) {

@@ -3,7 +3,8 @@
 // A rank hangs when it lasts in a section longer than max(hang_floor, hang_factor x the section's running median); a wait for
 // other ranks is measured against whole steps. While no median is known, and in sections that wait for a disk, which may pause
 // for long and be well, start_timeout takes the floor's place. A rank that waits for the coordinator's commit never hangs, unless
-// its process is stopped.
+// its process is stopped. Nobody knows how long preparing a dataset takes between two signs of progress: hang_factor x
+// start_timeout, but no longer than hang_floor with the process stopped.
 //
 // Among ranks that wait for each other the one to blame came to the fewest collectives: all come to the same ones in one order.
 #pragma once

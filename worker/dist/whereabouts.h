@@ -31,6 +31,7 @@ enum class Section {
   kValidate = 12,
   kRank = 13,
   kReport = 14,
+  kPrepare = 15,
 };
 
 class Whereabouts {

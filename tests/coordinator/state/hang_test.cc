@@ -48,6 +48,9 @@ TEST(HangTest, DeadlinesAreAFloorAndTenMedians) {
   EXPECT_EQ(deadline({.section = v1::TRAINER_SECTION_WRITE_CHECKPOINT, .typical_ms = 1}), policy.start_timeout);
   EXPECT_EQ(deadline({.section = v1::TRAINER_SECTION_WRITE_CHECKPOINT, .typical_ms = 60'000}), milliseconds(600'000));
   EXPECT_EQ(deadline({.section = v1::TRAINER_SECTION_WRITE_CHECKPOINT, .typical_ms = 1, .waits = true}), milliseconds(5000));
+  // Between two signs of progress of a preparation anything may lie, but nothing comes of a stopped process.
+  EXPECT_EQ(deadline({.section = v1::TRAINER_SECTION_PREPARE, .typical_ms = 1}), 10 * policy.start_timeout);
+  EXPECT_EQ(deadline({.section = v1::TRAINER_SECTION_PREPARE, .stopped = true}), milliseconds(5000));
   EXPECT_EQ(deadline({.section = v1::TRAINER_SECTION_AWAIT_COMMIT}), std::nullopt);
   EXPECT_EQ(deadline({.section = v1::TRAINER_SECTION_AWAIT_COMMIT, .stopped = true}), milliseconds(5000));
 }
