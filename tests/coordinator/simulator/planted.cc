@@ -82,6 +82,12 @@ void PlantFault(Planted fault, FaultyParts parts) {
         if (IsPicked(report)) report.mutable_trainer()->mutable_notice()->set_text("note 1");
         return true;
       });
+    case Planted::kPausesAreForgotten:
+      return parts.coordinator.Tamper([](coordinator::Event& event) {
+        if (std::holds_alternative<coordinator::PauseJob>(event)) event = coordinator::Tick{};
+      });
+    case Planted::kDeletionsAreForgotten:
+      return parts.journal.Lie([](const std::string& bytes) { return Parse(bytes).has_deletion(); });
     case Planted::kStartsAreRepeated:
       for (const auto& worker : parts.workers) worker->ForgetStarts();
       return;

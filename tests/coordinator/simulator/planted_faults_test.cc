@@ -35,11 +35,13 @@ INSTANTIATE_TEST_SUITE_P(
     , PlantedFaults,
     ::testing::Values(Case{"JournalForgetsSubmission", Planted::kJournalForgetsSubmission},
                       Case{"JournalForgetsCommit", Planted::kJournalForgetsCommit},
-                      Case{"OldGenerationCommits", Planted::kOldGenerationCommits, 12},
-                      Case{"StagingIsShared", Planted::kStagingIsShared, 24}, Case{"OlderCheckpoint", Planted::kOlderCheckpoint},
+                      Case{"OldGenerationCommits", Planted::kOldGenerationCommits, 32},
+                      Case{"StagingIsShared", Planted::kStagingIsShared, 44}, Case{"OlderCheckpoint", Planted::kOlderCheckpoint},
                       Case{"StopsAreLost", Planted::kStopsAreLost}, Case{"ExitsAreLost", Planted::kExitsAreLost},
                       Case{"ReportIsLost", Planted::kReportIsLost}, Case{"ReportIsDoubled", Planted::kReportIsDoubled},
-                      Case{"StartsAreRepeated", Planted::kStartsAreRepeated, 40}),
+                      Case{"PausesAreForgotten", Planted::kPausesAreForgotten},
+                      Case{"DeletionsAreForgotten", Planted::kDeletionsAreForgotten},
+                      Case{"StartsAreRepeated", Planted::kStartsAreRepeated, 55}),
     [](const auto& planted) { return planted.param.name; });
 
 }  // namespace

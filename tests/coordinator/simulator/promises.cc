@@ -53,6 +53,7 @@ void Promises::CatchUp() {
     record.ParseFromString(bytes);
     if (record.has_job()) OnRecord(record.job());
     if (record.has_event()) OnEvent(record.event());
+    if (record.has_deletion()) OnDeletion(record.deletion());
   }
   for (const std::string& job_id : std::exchange(changed_, {})) CheckCheckpoint(job_id);
   for (const std::string& job_id : std::exchange(ended_, {})) CheckStory(job_id);
@@ -106,6 +107,7 @@ void Promises::OnSent(const v1::SessionResponse& message) {
 
 void Promises::OnRecord(const JobRecord& record) {
   const std::string& id = record.job().job_id();
+  if (deleted_.contains(id)) trace_.Break(id, " is back after its deletion");
   JobRecord& before = records_[id];
   changed_.insert(id);
   news_ = true;
@@ -188,6 +190,14 @@ void Promises::OnEvent(const v1::JobEvent& event) {
   }
 }
 
+// A run has room for all that there ever were: what is gone is still known here.
+void Promises::OnDeletion(const coordinator::Deletion& deletion) {
+  const JobRecord& record = records_[deletion.job_id()];
+  if (!coordinator::IsTerminal(record.job().state())) trace_.Break(deletion.job_id(), " is deleted before its end");
+  if (!deleted_.insert(deletion.job_id()).second) trace_.Break(deletion.job_id(), " is deleted twice");
+  news_ = true;
+}
+
 void Promises::OnCommit(const std::string& job_id, Job& job, const v1::Artifact& artifact) {
   trace_.Say(job_id, "/g", artifact.generation(), " commits ", artifact.path());
   const JobRecord& record = records_[job_id];
@@ -227,6 +237,7 @@ void Promises::CheckCheckpoint(const std::string& job_id) {
 
 // What `pixelrecctl explain` tells of a job's time adds up to it, whatever happened.
 void Promises::CheckStory(const std::string& job_id) {
+  if (deleted_.contains(job_id)) return;
   const JobEntry& entry = replayed_.jobs.at(replayed_.by_id.at(job_id));
   v1::ListJobEventsResponse history;
   absl::Time before = absl::InfinitePast();
@@ -321,6 +332,10 @@ void Promises::OnRemoved(const std::string& folder, const Saved& saved) {
 }
 
 void Promises::CheckPlacement(const State& state) {
+  for (const auto& [number, entry] : state.jobs) {
+    if (entry.job().state() == v1::JOB_STATE_PAUSED && entry.gang_lives())
+      trace_.Break(entry.job().job_id(), " is paused and holds workers");
+  }
   std::map<std::string, std::string> taken;  // worker -> job
   for (uint64_t number : state.live) {
     const JobEntry& entry = state.jobs.at(number);
@@ -370,9 +385,31 @@ void Promises::OnCancelled(const v1::Job& job) {
   }
 }
 
+void Promises::OnDeleted(const std::string& job_id) {
+  CatchUp();
+  if (!deleted_.contains(job_id)) trace_.Break("the deletion of ", job_id, " was acknowledged before it was durable");
+}
+
+void Promises::OnAsked(const std::string& job_id, const std::string& request_id) {
+  CatchUp();
+  const auto& known = records_[job_id].request_ids();
+  if (std::find(known.begin(), known.end(), request_id) == known.end()) {
+    trace_.Break("request ", request_id, " about ", job_id, " was acknowledged before it was durable");
+  }
+}
+
+bool Promises::IsDeleted(const std::string& request_id) const {
+  const auto made = submitted_.find(request_id);
+  return made != submitted_.end() && deleted_.contains(made->second.first);
+}
+
 void Promises::CheckAcknowledged(const State& state) {
   for (const auto& [request_id, made] : submitted_) {
     auto it = state.by_id.find(made.first);
+    if (deleted_.contains(made.first)) {
+      if (it != state.by_id.end()) trace_.Break(made.first, " was deleted and is there");
+      continue;
+    }
     const JobRecord* record = it == state.by_id.end() ? nullptr : &state.jobs.at(it->second).record;
     if (record == nullptr || record->request_id() != request_id ||
         coordinator::CanonicalBytes(record->job().spec()) != made.second) {
@@ -381,6 +418,7 @@ void Promises::CheckAcknowledged(const State& state) {
   }
   for (const std::string& job_id : cancelled_) {
     auto it = state.by_id.find(job_id);
+    if (deleted_.contains(job_id)) continue;
     if (it == state.by_id.end() || !state.jobs.at(it->second).record.has_cancellation()) {
       trace_.Break("the acknowledged cancellation of ", job_id, " is lost");
     }

@@ -38,6 +38,11 @@ class Promises final : public CoordinatorNode::Observer, public TrainerWatch, pu
   // Clients: what they were told is done.
   void OnSubmitted(const std::string& request_id, const v1::JobSpec& spec, const v1::Job& job);
   void OnCancelled(const v1::Job& job);
+  void OnDeleted(const std::string& job_id);
+  // A pause, or its end.
+  void OnAsked(const std::string& job_id, const std::string& request_id);
+  // The job that this request made.
+  bool IsDeleted(const std::string& request_id) const;
   // A fault of the simulator's own making.
   void OnDamaged(const Saved& saved) { damaged_.insert({saved.job_id, saved.generation, saved.step}); }
 
@@ -62,6 +67,7 @@ class Promises final : public CoordinatorNode::Observer, public TrainerWatch, pu
 
   void OnRecord(const coordinator::JobRecord& record);
   void OnEvent(const v1::JobEvent& event);
+  void OnDeletion(const coordinator::Deletion& deletion);
   void OnCommit(const std::string& job_id, Job& job, const v1::Artifact& artifact);
   void OnEnded(const coordinator::JobRecord& record);
   void CheckCheckpoint(const std::string& job_id);
@@ -93,6 +99,7 @@ class Promises final : public CoordinatorNode::Observer, public TrainerWatch, pu
   std::set<std::tuple<std::string, uint64_t, int, std::string>> spawned_;
   std::map<std::string, std::pair<std::string, std::string>> submitted_;  // request id -> job id, spec
   std::set<std::string> cancelled_;
+  std::set<std::string> deleted_;  // job ids
 };
 
 }  // namespace pixelrec::simulator

@@ -38,6 +38,11 @@ struct Setting {
     clients.between = dice.Spread(Seconds(5 * pace), Seconds(120 * pace));
     clients.loss = dice.Chance(0.5) ? 0 : 0.3 * dice.Uniform();
     clients.cancel = dice.Chance(0.5) ? 0 : 0.5 * dice.Uniform();
+    clients.pause = dice.Chance(0.5) ? 0 : 0.5 * dice.Uniform();
+    clients.erase = dice.Chance(0.7) ? 0 : dice.Uniform();
+    if (dice.Chance(0.3)) clients.between_drains = dice.Spread(Seconds(10 * pace), Seconds(200 * pace));
+    if (dice.Chance(0.2)) policy.keep_ended_jobs = static_cast<size_t>(dice.Between(1, 10));
+    if (dice.Chance(0.2)) policy.keep_ended_for = std::chrono::seconds(static_cast<int>(60 * pace));
   }
   double pace;
   size_t workers;
@@ -60,7 +65,8 @@ class Run {
         promises_(setting_.policy, journal_, files_, workload_, ledger_, trace_),
         trainers_(timeline_, trace_, dice_.Split(), workload_, files_, ledger_, promises_),
         coordinator_({setting_.policy, setting_.compact_after}, timeline_, network_, journal_, trace_, dice_.Split(), promises_),
-        clients_(setting_.clients, timeline_, network_, coordinator_, workload_, promises_, trace_, dice_.Split()) {
+        clients_(setting_.clients, timeline_, network_, coordinator_, workload_, promises_, trace_, dice_.Split(),
+                 setting_.workers) {
     std::vector<ClientEnd*> ends;
     for (size_t i = 0; i < setting_.workers; ++i) {
       workers_.push_back(
@@ -146,7 +152,7 @@ class Run {
     result.digest = trace_.digest();
     result.events = timeline_.events();
     result.accidents = accidents_->counts();
-    result.accidents["request timed out"] = clients_.timeouts();
+    result.accidents.insert(clients_.counts().begin(), clients_.counts().end());
     return result;
   }
 

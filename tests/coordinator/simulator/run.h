@@ -25,6 +25,8 @@ enum class Planted {
   kExitsAreLost,
   kReportIsLost,
   kReportIsDoubled,
+  kPausesAreForgotten,  // though they were acknowledged
+  kDeletionsAreForgotten,
   kStartsAreRepeated,  // a worker starts a rank again that it had started
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "google/protobuf/util/time_util.h"
 
 namespace pixelrec::simulator {
 
@@ -34,6 +35,10 @@ v1::JobSpec Workload::NewJob() {
   spec.mutable_scheduling()->mutable_max_restarts()->set_user(dice_.Chance(0.3) ? dice_.Between(1, 3) : 0);
   spec.mutable_scheduling()->mutable_max_restarts()->set_infrastructure(dice_.Chance(0.2) ? dice_.Between(0, 3)
                                                                                           : (dice_.Chance(0.5) ? -1 : 20));
+  if (dice_.Chance(0.1)) {
+    const microseconds limit = dice_.Spread(Seconds(5 * pace_), Seconds(600 * pace_));
+    *spec.mutable_scheduling()->mutable_time_limit() = google::protobuf::util::TimeUtil::MicrosecondsToDuration(limit.count());
+  }
   spec.mutable_checkpoint()->set_keep(dice_.Between(1, 3));
   spec.mutable_checkpoint()->set_every_steps(nature.every_steps);
   spec.mutable_train()->set_num_train_epochs(nature.epochs);
