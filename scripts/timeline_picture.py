@@ -44,6 +44,9 @@ def main(picture):
         if span["bucket"] == "compute" and span["seconds"] > 0.09 * story["seconds"]:
             label = f"generation {span['generation']}\nsteps {span['first_step']}-{span['last_step']}"
             axes.text(instant(span["from"]) - start + span["seconds"] / 2, ranks / 2, label, ha="center", va="center", fontsize=8)
+        if span["bucket"] == "waiting" and span["seconds"] > 0.15 * story["seconds"]:
+            middle = instant(span["from"]) - start + span["seconds"] / 2
+            axes.text(middle, ranks / 2, span["what"].replace("; ", "\n"), ha="center", va="center", fontsize=8)
     for failure in failures:
         at = instant(failure["time"]) - start
         axes.annotate(failure["cause"], (at, widest), (at, widest * 1.12), ha="center", fontsize=8, arrowprops={"arrowstyle": "->"})

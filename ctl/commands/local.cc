@@ -30,6 +30,7 @@ namespace fs = std::filesystem;
 struct LocalOptions {
   std::string dir;
   int workers = 2;
+  bool warm_spare = false;
   OutputFormat format = OutputFormat::kTable;
 
   fs::path Dir() const { return dir.empty() ? DefaultClusterDir() : fs::absolute(dir).lexically_normal(); }
@@ -80,18 +81,19 @@ absl::Status MakeFolders(const fs::path& dir) {
 int Up(const Session& session, const LocalOptions& options) {
   const fs::path dir = options.Dir();
   if (const auto running = RunningCluster(dir); running.ok()) {
-    if (static_cast<int>(running->workers.size()) != options.workers) {
-      return session.Fail(
-          absl::FailedPreconditionError(absl::StrCat("a local cluster with ", running->workers.size(), " workers is running in ",
-                                                     dir.string(), "; `pixelrecctl local down` stops it")));
+    if (static_cast<int>(running->workers.size()) != options.workers || running->warm_spare != options.warm_spare) {
+      return session.Fail(absl::FailedPreconditionError(
+          absl::StrCat("a local cluster with ", running->workers.size(), " workers ", running->warm_spare ? "with" : "without",
+                       " warm spares is running in ", dir.string(), "; `pixelrecctl local down` stops it")));
     }
     Print(session, options, *running);
     return kExitOk;
   }
   if (absl::Status status = MakeFolders(dir); !status.ok()) return session.Fail(status);
   const fs::path log = dir / "logs" / "supervisor.log";
-  const auto supervisor =
-      SpawnDetached(OwnProgram(), {"local", "supervise", "--dir", dir.string(), "--workers", absl::StrCat(options.workers)}, log);
+  std::vector<std::string> arguments = {"local", "supervise", "--dir", dir.string(), "--workers", absl::StrCat(options.workers)};
+  if (options.warm_spare) arguments.emplace_back("--warm-spare");
+  const auto supervisor = SpawnDetached(OwnProgram(), arguments, log);
   if (!supervisor.ok()) return session.Fail(supervisor.status());
   // The supervisor gives up by itself when its daemons don't start.
   while (true) {
@@ -137,6 +139,7 @@ int Supervise(const LocalOptions& options) {
   supervisor.programs = supervisor.trampoline.parent_path();
   supervisor.trainer = TrainerProgram();
   supervisor.workers = options.workers;
+  supervisor.warm_spare = options.warm_spare;
   supervisor.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / options.workers);
   const absl::Status status = Supervisor(supervisor).Run();
   if (status.ok()) return kExitOk;
@@ -147,6 +150,10 @@ int Supervise(const LocalOptions& options) {
 void AddDirOption(CLI::App& command, LocalOptions& options) {
   command.add_option("--dir", options.dir,
                      "Folder of the cluster. Default: PIXELREC_LOCAL_DIR, else ~/.local/state/pixelrec/local");
+}
+
+void AddWarmSpareOption(CLI::App& command, LocalOptions& options) {
+  command.add_flag("--warm-spare", options.warm_spare, "Workers keep a trainer ready for the next rank");
 }
 
 }  // namespace
@@ -163,6 +170,7 @@ void AddLocal(CLI::App& app, Session& session) {
   };
   CLI::App* const up = add("up", "Start them; returns when all are ready", Up);
   up->add_option("--workers", options->workers, "How many; default 2")->check(CLI::Range(1, 64));
+  AddWarmSpareOption(*up, *options);
   AddOutputOption(*up, options->format);
   add("down", "Stop them", Down);
   AddOutputOption(*add("status", "Show them", Status), options->format);
@@ -171,6 +179,7 @@ void AddLocal(CLI::App& app, Session& session) {
   CLI::App* const supervise = group->add_subcommand("supervise", "What `local up` runs")->group("");
   AddDirOption(*supervise, *options);
   supervise->add_option("--workers", options->workers, "How many")->check(CLI::Range(1, 64));
+  AddWarmSpareOption(*supervise, *options);
   supervise->callback([&session, options] { session.chosen = [options] { return Supervise(*options); }; });
 }
 

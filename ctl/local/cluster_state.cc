@@ -52,6 +52,7 @@ std::string ClusterJson(const ClusterState& state) {
   Json json = {{"server", state.server},
                {"supervisor_pid", state.supervisor},
                {"ready", state.ready},
+               {"warm_spare", state.warm_spare},
                {"coordinator", ToJson(state.coordinator)}};
   json["workers"] = Json::array();
   for (const ClusterProcess& worker : state.workers) json["workers"].push_back(ToJson(worker));
@@ -97,6 +98,7 @@ absl::StatusOr<ClusterState> RunningCluster(const fs::path& dir) {
     state.server = json.at("server");
     state.supervisor = json.at("supervisor_pid");
     state.ready = json.at("ready");
+    state.warm_spare = json.at("warm_spare");
     state.coordinator = ProcessFrom(json.at("coordinator"));
     for (const Json& worker : json.at("workers")) state.workers.push_back(ProcessFrom(worker));
     // A file of an earlier supervisor says nothing about this one.

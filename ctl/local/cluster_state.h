@@ -28,6 +28,7 @@ struct ClusterState {
   std::string server;  // the coordinator's host:port
   pid_t supervisor = 0;
   bool ready = false;  // everything has started once
+  bool warm_spare = false;
   ClusterProcess coordinator;
   std::vector<ClusterProcess> workers;
 };

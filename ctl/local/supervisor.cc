@@ -86,6 +86,7 @@ std::vector<std::string> Supervisor::Arguments(const Daemon& daemon) const {
     add("--dataset-cache-dir", (options_.cache_dir / "datasets").string());
     add("--trainer", options_.trainer.string());
     add("--threads", absl::StrCat(options_.threads));
+    if (options_.warm_spare) arguments.emplace_back("--warm-spare");
   }
   return arguments;
 }
@@ -185,6 +186,7 @@ void Supervisor::Record() {
   state.server = daemons_[0].grpc;
   state.supervisor = getpid();
   state.ready = all_ready_once_;
+  state.warm_spare = options_.warm_spare;
   const auto process = [](const Daemon& daemon) {
     return ClusterProcess{daemon.name, daemon.child == nullptr ? 0 : daemon.child->pid(), daemon.metrics, daemon.restarts};
   };

@@ -30,6 +30,7 @@ class Supervisor {
     std::filesystem::path trampoline;  // pixelrecctl itself: `local child`
     int workers = 2;
     int threads = 1;  // compute threads of each worker's trainer
+    bool warm_spare = false;
     absl::Duration start_timeout = absl::Seconds(30);
     absl::Duration stop_grace = absl::Seconds(20);
   };

@@ -5,6 +5,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -62,12 +64,27 @@ TEST_F(Local, GoesUpIsFoundAndGoesDown) {
   EXPECT_EQ(Up(2), up);
   const CtlRun other = Run({"local", "up", "--workers", "3"});
   EXPECT_EQ(other.exit_code, 4);
-  EXPECT_TRUE(absl::StrContains(other.output, "a local cluster with 2 workers is running")) << other.output;
+  EXPECT_TRUE(absl::StrContains(other.output, "a local cluster with 2 workers without warm spares is running")) << other.output;
   EXPECT_EQ(Run({"local", "down"}).exit_code, 0);
   EXPECT_TRUE(Ended(coordinator));
   EXPECT_TRUE(Ended(worker));
   EXPECT_EQ(Run({"local", "status"}).exit_code, 6);
   EXPECT_EQ(Run({"local", "down"}).exit_code, 0);
+}
+
+TEST_F(Local, ItsWorkersKeepWarmSparesIfAsked) {
+  const json up = json::parse(Run({"local", "up", "--workers", "1", "--warm-spare", "-o", "json"}).output);
+  EXPECT_TRUE(up["warm_spare"]);
+  // The program of this test ends at once, which the worker says.
+  bool said = false;
+  for (int i = 0; i < 4000 && !said; ++i, poll(nullptr, 0, 5)) {
+    std::ifstream log(dir_ / "local" / "logs" / "local-0.log");
+    said = absl::StrContains(std::string(std::istreambuf_iterator<char>(log), {}), "the spare trainer ended by exit code 0");
+  }
+  EXPECT_TRUE(said);
+  const CtlRun other = Run({"local", "up", "--workers", "1"});
+  EXPECT_EQ(other.exit_code, 4);
+  EXPECT_TRUE(absl::StrContains(other.output, "with warm spares")) << other.output;
 }
 
 TEST_F(Local, ACoordinatorThatIsKilledComesBackOnItsPort) {
