@@ -113,7 +113,6 @@ class Recovery {
     std::map<uint64_t, double> seen, first_step;
     for (const v1::JobEvent& event : cluster_.Events(id_)) {
       if (event.has_failure()) seen.try_emplace(event.failure().generation(), Seconds(event.time()));
-      if (getenv("DBG")) std::printf("%s\n", event.ShortDebugString().c_str());
     }
     for (const v1::MetricPoint& point : cluster_.Metrics(id_)) {
       if (point.has_training()) first_step.try_emplace(point.generation(), Seconds(point.time()));
