@@ -218,6 +218,20 @@ def check(golden, folder, steps):
     return cells, misses, len(figures)
 
 
+def beyond_pytorch(compared):
+    """-> what is not bound to rounding alone: farther than twice PyTorch's own distance.
+
+    A loss is one number rounded to 8 bits: it gets a rounding more, and PyTorch's distance is the farthest of the model's seeds, because
+    on one seed it may be nothing by chance.
+    """
+    for seed, name, cells, itself in compared:
+        for column in itself:
+            rounded = column in ("loss", "steps")
+            own = max(other[column] for _, same, _, other in compared if same == name) if rounded else itself[column]
+            if not cells[column][0] <= 2 * own + (2**-7 if rounded else 0):
+                yield f"seed {seed}, {name}: {column}: {cells[column][0]:.1e} is beyond twice PyTorch's own distance, {own:.1e}"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("golden", type=Path)
@@ -236,6 +250,7 @@ def main():
                 continue
             print(f"numerics {numerics}, worst differences")
             print(f"{'seed':<6}{'architecture':<16}" + "".join(f"{column:>12}" for column in FIGURES) + f"{'figures':>10}")
+            compared = []
             for at, (seed, name) in enumerate((seed, name) for seed in options.seeds for name in names):
                 folder = (options.keep or Path(temporary)) / f"{name.replace(', ', '-')}-{numerics}-{seed}"
                 folder.mkdir(parents=True)
@@ -247,12 +262,13 @@ def main():
                 if numerics == "compat":
                     itself = distance_to_itself(folder)
                     print(f"{'':<6}{'(PyTorch)':<16}" + "".join(f"{itself[column]:>12.1e}" if column in itself else " " * 12 for column in FIGURES), flush=True)
-                    # Bound to rounding alone: within twice PyTorch's own distance, and a rounding of the loss to 8 bits.
-                    misses += [f"{column}: beyond twice PyTorch's own distance" for column in itself
-                               if not cells[column][0] <= 2 * itself[column] + (2**-7 if column in ("loss", "steps") else 0)]
+                    compared.append((seed, name, cells, itself))
                 for miss in misses:
                     print(f"      MISS: {miss}")
                 failed = failed or bool(misses)
+            for miss in beyond_pytorch(compared):
+                print(f"      MISS: {miss}")
+                failed = True
     if failed:
         sys.exit("FAILED: the whole HLLM against transformers")
 
