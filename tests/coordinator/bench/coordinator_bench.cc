@@ -127,11 +127,10 @@ void BenchReads(const Coordinator& coordinator, const char* of) {
               1e3 * Percentile(lists, 0.99), 1e3 * Percentile(gets, 0.99), coordinator.Megabytes());
 }
 
-void Run(int jobs, int clients, int ended, int workers) {
+void RunJobs(int jobs, int clients, int ended) {
   TemporaryFolder dir;
   auto coordinator = std::make_unique<Coordinator>(dir.path());
   std::printf("start, empty journal: %.3f s, %.1f MB\n", coordinator->start_seconds, coordinator->Megabytes());
-  BenchFleet(coordinator->address, coordinator->child->pid(), workers);
   BenchSubmissions(*coordinator, "a", 1, std::max(1, jobs / 10));
   BenchSubmissions(*coordinator, "b", clients, jobs - jobs / 10);
   BenchReads(*coordinator, "these jobs in the queue");
@@ -150,6 +149,12 @@ void Run(int jobs, int clients, int ended, int workers) {
   std::printf("kill -9 -> serving with all of them: %.3f s, %.1f MB\n", coordinator->start_seconds, coordinator->Megabytes());
 }
 
+void RunFleet(int workers) {
+  const TemporaryFolder dir;
+  const Coordinator coordinator(dir.path());
+  BenchFleet(coordinator.address, coordinator.child->pid(), workers);
+}
+
 }  // namespace
 }  // namespace pixelrec::coordinator
 
@@ -159,5 +164,6 @@ int main(int argc, char** argv) {
   pixelrec::coordinator::BenchDecisions(jobs);
   const int ended = argc > 3 ? std::atoi(argv[3]) : 100000;
   const int workers = argc > 4 ? std::atoi(argv[4]) : 1024;
-  pixelrec::coordinator::Run(jobs, clients, ended, workers);
+  pixelrec::coordinator::RunFleet(workers);
+  pixelrec::coordinator::RunJobs(jobs, clients, ended);
 }
