@@ -6,7 +6,6 @@
 
 #include "common/process/parent.h"
 #include "worker/data/prepare.h"
-#include "worker/dist/whereabouts.h"
 #include "worker/tokenizer/tokenizer.h"
 #include "worker/train/compute_type.h"
 #include "worker/train/failure.h"
